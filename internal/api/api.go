@@ -1,0 +1,302 @@
+// Package api holds the wire types of fobd's doors: what travels as JSON over the Unix socket, and
+// the error codes that the socket and D-Bus share. It knows the standard library only.
+//
+// Times are RFC 3339 with UTC; bytes are standard Base64; ids are short lower-case strings that the
+// daemon makes. Fields may be added within /v1; a client ignores what it does not know, the daemon
+// refuses what it does not know.
+package api
+
+import "time"
+
+// Version is the first path element of every route.
+const Version = "v1"
+
+// The kinds of request.
+const (
+	KindSignIn       = "sign-in"
+	KindAddMethod    = "add-method"
+	KindRemoveMethod = "remove-method"
+	KindTest         = "test"
+	KindSetPIN       = "set-pin"
+	KindReset        = "reset"
+)
+
+// How a request ends.
+const (
+	Approved  = "approved"
+	Denied    = "denied"
+	Reported  = "reported"
+	Expired   = "expired"
+	Cancelled = "cancelled"
+)
+
+// BeginRequest is the body of POST /v1/requests. The answer is a stream of RequestState lines
+// (application/x-ndjson) that ends with the decision; closing the connection cancels the request.
+type BeginRequest struct {
+	// Kind is one of the kinds above; "sign-in" if empty.
+	Kind string `json:"kind,omitempty"`
+	// User is the login name of the person asked; the instance's own user if empty.
+	User string `json:"user,omitempty"`
+	// Service names who asks: "mailer" is shown as "app:UID:mailer"; names that begin "pam:" are
+	// root's alone. 1 to 64 of a-z, 0-9, '.', '_' and '-' after the prefix.
+	Service string `json:"service,omitempty"`
+	// Require asks for more strength than policy does, never less; policy's own if empty.
+	Require string `json:"require,omitempty"`
+	// TimeoutMS is the deadline in milliseconds, 1,000 to 600,000; policy's own (60 s) if 0.
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	// Claimed is what the requester says about the occasion. It is shown as claimed.
+	Claimed Claimed `json:"claimed,omitzero"`
+	// Key is a key's id where a request is about one key: set-pin, reset, and, if given, add-method
+	// and sign-in.
+	Key string `json:"key,omitempty"`
+	// Method is what add-method, remove-method and test are about.
+	Method MethodSpec `json:"method,omitzero"`
+}
+
+// Claimed is what a requester says about the occasion; nobody vouches for it.
+type Claimed struct {
+	Origin  string `json:"origin,omitempty"`
+	Host    string `json:"host,omitempty"`
+	Command string `json:"command,omitempty"`
+}
+
+// MethodSpec says which method a request is about.
+type MethodSpec struct {
+	// ID names an existing method (remove-method, test).
+	ID string `json:"id,omitempty"`
+	// Type of the method to add: "key".
+	Type string `json:"type,omitempty"`
+	// Name for the method to add, 1 to 64 runes; the daemon finds one if empty.
+	Name string `json:"name,omitempty"`
+	// Backup asks to enrol a second, different key after the first.
+	Backup bool `json:"backup,omitempty"`
+	// BackupName is the second key's name; Name followed by "backup" if empty.
+	BackupName string `json:"backup_name,omitempty"`
+	// Force allows the removal of the last method.
+	Force bool `json:"force,omitempty"`
+}
+
+// RequestState is one line of a request's stream and one request of a listing: the whole state,
+// never a difference.
+type RequestState struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"`
+	User    string    `json:"user"`
+	Service string    `json:"service"`
+	Place   string    `json:"place"`
+	Require string    `json:"require"`
+	Claimed Claimed   `json:"claimed,omitzero"`
+	Begun   time.Time `json:"begun"`
+	// Deadline is when the request expires.
+	Deadline time.Time `json:"deadline"`
+	// Pending is true until the decision.
+	Pending bool `json:"pending"`
+	// Offers are the ways in which the request can be satisfied now.
+	Offers []Offer `json:"offers,omitempty"`
+	// Prompts are what the person is asked to do now; answered with POST /v1/requests/ID/answer.
+	Prompts []Prompt `json:"prompts,omitempty"`
+	// Progress says in plain words what is happening, for the asking terminal.
+	Progress string `json:"progress,omitempty"`
+
+	// Decision is set when Pending is false.
+	Decision string `json:"decision,omitempty"`
+	// Strength is what the approval proves.
+	Strength string `json:"strength,omitempty"`
+	// SelfAsserted marks an approval by a user instance: a program of the same user could have
+	// faked the daemon.
+	SelfAsserted bool `json:"self_asserted,omitempty"`
+	// LogSeq is the decision's entry in the log.
+	LogSeq uint64 `json:"log_seq,omitempty"`
+	// Error says why a request ended that nobody decided, or why it was denied.
+	Error *Error `json:"error,omitempty"`
+	// Methods are the methods that an add-method request registered.
+	Methods []Method `json:"methods,omitempty"`
+}
+
+// Offer is one way to satisfy a request.
+type Offer struct {
+	// Type is "key".
+	Type string `json:"type"`
+	// Key and KeyName name the key that is offered.
+	Key     string `json:"key,omitempty"`
+	KeyName string `json:"key_name,omitempty"`
+	// Method and MethodName name the registered method.
+	Method     string `json:"method,omitempty"`
+	MethodName string `json:"method_name,omitempty"`
+	// State is "waiting" (not yet begun), "touch" (the key blinks), "pick" (another request waits for
+	// the same key), "paused" (blinking stopped; pick the request to go on), "pin" (waits for the
+	// PIN), "failed" or "done".
+	State string `json:"state"`
+	// Reason says why State is "failed".
+	Reason *Error `json:"reason,omitempty"`
+}
+
+// The types of prompt.
+const (
+	PromptTouch   = "touch"
+	PromptPIN     = "pin"
+	PromptConfirm = "confirm"
+)
+
+// Prompt is something that a person is asked to do.
+type Prompt struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	// Text is a plain sentence, ready to show.
+	Text string `json:"text"`
+	// Key and KeyName say which key it is about.
+	Key     string `json:"key,omitempty"`
+	KeyName string `json:"key_name,omitempty"`
+	// New is true where a new PIN is asked for: ask twice.
+	New bool `json:"new,omitempty"`
+	// Retries is the number of wrong PINs left, where known.
+	Retries *int `json:"retries,omitempty"`
+	// MinLength is the shortest PIN that the key takes.
+	MinLength int `json:"min_length,omitempty"`
+	// Expect is what must be typed to confirm; plain Enter if empty.
+	Expect string `json:"expect,omitempty"`
+}
+
+// Answer is the body of POST /v1/requests/ID/answer.
+type Answer struct {
+	Prompt string `json:"prompt"`
+	// PIN answers a pin prompt, OldPIN the one before it where a PIN is changed.
+	PIN PIN `json:"pin,omitempty"`
+	// Confirm answers a confirm prompt: what was typed.
+	Confirm string `json:"confirm,omitempty"`
+}
+
+// Key is a plugged security key, from GET /v1/keys.
+type Key struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	VendorID  uint16 `json:"vendor_id,omitempty"`
+	ProductID uint16 `json:"product_id,omitempty"`
+	Serial    string `json:"serial,omitempty"`
+	// Methods are the ids of the user's methods that were last seen on this key; empty where that is
+	// not known without asking the key.
+	Methods []string `json:"methods,omitempty"`
+	// Problem says why the key cannot be used, such as missing permission, and what mends it.
+	Problem string `json:"problem,omitempty"`
+}
+
+// KeyInfo is the answer of GET /v1/keys/ID: what the key says of itself.
+type KeyInfo struct {
+	Key
+	FIDO2          bool            `json:"fido2"`
+	Versions       []string        `json:"versions,omitempty"`
+	Extensions     []string        `json:"extensions,omitempty"`
+	AAGUID         string          `json:"aaguid,omitempty"`
+	Options        map[string]bool `json:"options,omitempty"`
+	Algorithms     []string        `json:"algorithms,omitempty"`
+	PINSet         bool            `json:"pin_set"`
+	PINSupported   bool            `json:"pin_supported"`
+	PINMinLength   int             `json:"pin_min_length,omitempty"`
+	PINRetries     *int            `json:"pin_retries,omitempty"`
+	PINMustChange  bool            `json:"pin_must_change,omitempty"`
+	FirmwareNumber uint64          `json:"firmware,omitempty"`
+}
+
+// Method is a registered sign-in method, from GET /v1/methods.
+type Method struct {
+	ID        string     `json:"id"`
+	Type      string     `json:"type"`
+	Name      string     `json:"name"`
+	Default   bool       `json:"default"`
+	Strength  string     `json:"strength"`
+	Algorithm string     `json:"algorithm,omitempty"`
+	AAGUID    string     `json:"aaguid,omitempty"`
+	Attested  string     `json:"attested,omitempty"`
+	Added     time.Time  `json:"added"`
+	LastUsed  *time.Time `json:"last_used,omitempty"`
+	// Suspect says that the key's counter went back once: it may have been cloned.
+	Suspect bool `json:"suspect,omitempty"`
+}
+
+// MethodPatch is the body of PATCH /v1/methods/ID. What is left out stays.
+type MethodPatch struct {
+	Name    *string `json:"name,omitempty"`
+	Default *bool   `json:"default,omitempty"`
+}
+
+// Status is the answer of GET /v1/status.
+type Status struct {
+	Version  string    `json:"version"`
+	Instance string    `json:"instance"` // "user" or "system"
+	ID       string    `json:"id"`       // the instance's random id
+	User     string    `json:"user"`
+	UID      uint32    `json:"uid"`
+	Started  time.Time `json:"started"`
+	Place    string    `json:"place"`
+	Pending  int       `json:"pending"`
+	Methods  int       `json:"methods"`
+	Keys     int       `json:"keys"`
+	LogSeq   uint64    `json:"log_seq"`
+	LogHead  string    `json:"log_head"` // hexadecimal
+	Bus      string    `json:"bus"`      // "connected", "off" or why not
+	Helper   string    `json:"helper"`   // "ready" or what is wrong
+	Problems []string  `json:"problems,omitempty"`
+}
+
+// LogEntry is one decision, from GET /v1/log.
+type LogEntry struct {
+	Seq          uint64    `json:"seq"`
+	Prev         string    `json:"prev"` // hexadecimal SHA-256 of the entry before
+	Hash         string    `json:"hash"` // hexadecimal SHA-256 of this entry
+	Time         time.Time `json:"time"`
+	Request      string    `json:"request"`
+	Kind         string    `json:"kind"`
+	Decision     string    `json:"decision"`
+	User         string    `json:"user"`
+	Service      string    `json:"service"`
+	CallerUID    uint32    `json:"caller_uid"`
+	Place        string    `json:"place"`
+	Require      string    `json:"require"`
+	Strength     string    `json:"strength"`
+	Method       string    `json:"method,omitempty"`
+	MethodName   string    `json:"method_name,omitempty"`
+	Origin       string    `json:"origin,omitempty"`
+	Host         string    `json:"host,omitempty"`
+	Executable   string    `json:"executable,omitempty"`
+	CommandHash  string    `json:"command_sha256,omitempty"`
+	SelfAsserted bool      `json:"self_asserted,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Receipt      *Receipt  `json:"receipt,omitempty"`
+}
+
+// Receipt is the checkable record of a key's approval: Signature is the key's, over AuthData
+// followed by SHA-256 of ClientData (CTAP 2.1 §6.2.2). All bytes are verbatim.
+type Receipt struct {
+	RPID         string `json:"rp_id"`
+	CredentialID []byte `json:"credential_id"`
+	// PublicKey is the credential's COSE_Key.
+	PublicKey  []byte `json:"public_key"`
+	Algorithm  int    `json:"algorithm"`
+	ClientData []byte `json:"client_data"`
+	AuthData   []byte `json:"auth_data"`
+	Signature  []byte `json:"signature"`
+}
+
+// LogPage is the answer of GET /v1/log?after=SEQ&limit=N&request=ID.
+type LogPage struct {
+	Entries []LogEntry `json:"entries"`
+	// More is true where entries follow the last one.
+	More bool `json:"more"`
+}
+
+// Event is one line of GET /v1/events. The first has Snapshot; each later one exactly one of the
+// others. Seq grows by one an event within a connection.
+type Event struct {
+	Seq      uint64        `json:"seq"`
+	Snapshot *Snapshot     `json:"snapshot,omitempty"`
+	Request  *RequestState `json:"request,omitempty"`
+	Methods  *[]Method     `json:"methods,omitempty"`
+	// Lagged is true on the last line sent to a reader that was too slow: read a new snapshot.
+	Lagged bool `json:"lagged,omitempty"`
+}
+
+// Snapshot is the state with which a stream of events begins.
+type Snapshot struct {
+	Requests []RequestState `json:"requests"`
+	Methods  []Method       `json:"methods"`
+}
