@@ -52,8 +52,8 @@ bench: go ## measure against the budgets; JSON=FILE writes the rows there too, B
 	@$(MAKE) --no-print-directory build
 	go run ./internal/bench -bin bin $(if $(JSON),-json '$(JSON)') $(if $(BENCH_REPORT_ONLY),-report-only)
 
-fresh: go ## prove demo and test in bare Debian 12 chroots (root and mmdebstrap; takes minutes)
-	@sh packaging/build/fresh.sh
+fresh: go ## prove demo and test in bare Debian 12 chroots (root, mmdebstrap, minutes); TARGETS=test for one
+	@sh packaging/build/fresh.sh $(TARGETS)
 
 install: ## install what make build built below DESTDIR and PREFIX (/usr/local)
 	@[ -x bin/fobd ] || { echo "fob: there is nothing to install yet: run make build first" >&2; exit 1; }
