@@ -1,0 +1,114 @@
+package helper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// run gives the call to a process and waits for its answer.
+func (p *Pool) run(ctx context.Context, timeout time.Duration, msg []byte) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	stop := context.AfterFunc(p.closing, cancel)
+	defer stop()
+
+	w, err := p.take()
+	if err != nil {
+		p.refill()
+		return nil, err
+	}
+	answer, begun, err := p.converse(ctx, w, msg)
+	// A process that ended before it had read the call, a spare that someone killed, has done
+	// nothing: the operation may begin again. Once is enough to tell that from a broken helper.
+	if errors.Is(err, ErrCrashed) && !begun && ctx.Err() == nil {
+		if w, err = p.start(); err != nil {
+			return nil, err
+		}
+		answer, _, err = p.converse(ctx, w, msg)
+	}
+	if err != nil && p.closing.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return answer, err
+}
+
+// converse runs one operation on a process that has none yet, and sees to it that the process ends.
+// begun says whether the process has read the call.
+func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.RawMessage, begun bool, _ error) {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		// Where this fails the process has ended, which shows below.
+		w.stdin.Write(msg)
+	}()
+	// msg is wiped when run returns, so the write must have ended; kill and retire close the pipe.
+	defer func() { <-sent }()
+
+	var late <-chan time.Time // after ctx has ended: when the process is killed
+	ended := ctx.Done()
+	for {
+		select {
+		case r, ok := <-w.replies:
+			switch {
+			case !ok:
+				// It gets a moment: a process that says no more is most likely at its end.
+				err := p.silent(w)
+				if ctx.Err() != nil {
+					err = fmt.Errorf("%w: %w", ctx.Err(), err)
+				}
+				return nil, begun, err
+			case r.State == stateBegun:
+				begun = true
+				p.refill()
+				continue
+			}
+			p.work.Go(func() { w.retire(p.o.Grace) })
+			if r.State == stateDone {
+				return r.Result, true, nil
+			}
+			if ctx.Err() != nil {
+				return nil, true, fmt.Errorf("%w: %w", ctx.Err(), r.Error)
+			}
+			return nil, true, r.Error
+		case <-ended:
+			ended = nil
+			t := time.NewTimer(p.o.Grace)
+			defer t.Stop()
+			late = t.C
+			go p.cancel(w, sent)
+		case <-late:
+			w.kill()
+			status := w.dead(p.o.Grace)
+			p.debug("helper did not end in time", w, status)
+			return nil, begun, fmt.Errorf("%w: %w: %s", ctx.Err(), ErrHung, status)
+		}
+	}
+}
+
+// cancel asks the process to end its operation. It waits for the call itself to be written.
+func (p *Pool) cancel(w *process, sent <-chan struct{}) {
+	<-sent
+	body, err := json.Marshal(request{Do: doCancel})
+	if err != nil {
+		return
+	}
+	if b, err := frame(body); err == nil {
+		// A process that does not read this is killed when its grace is over.
+		w.stdin.Write(b)
+	}
+}
+
+// silent says why a process has stopped talking before its answer, and ends it.
+func (p *Pool) silent(w *process) error {
+	if w.nonsense != nil {
+		w.kill()
+		p.debug("helper answered nonsense", w, w.dead(p.o.Grace))
+		return fmt.Errorf("%w: %w", ErrGarbage, w.nonsense)
+	}
+	w.retire(p.o.Grace)
+	p.debug("helper crashed", w, w.status)
+	return fmt.Errorf("%w: %s", ErrCrashed, w.status)
+}
