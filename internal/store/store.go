@@ -1,0 +1,134 @@
+// Package store keeps Fob's state in one database file with one writer.
+//
+// The file is bbolt's. Each kind of thing has a bucket, named by a Bucket value in the package that
+// owns the kind; values are versioned JSON and are copied out of transactions. Every change goes
+// through Update, whose one writer puts all waiting calls into one synced commit.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Options of Open. The zero value is valid.
+type Options struct {
+	// Migrations lead from schema 1 to the newest, in order: To is 2, 3, …
+	Migrations []Migration
+	// Log receives what an administrator should know; nothing is logged if nil.
+	Log *slog.Logger
+	// Now dates the backups; time.Now if nil.
+	Now func() time.Time
+}
+
+// Store is an open database. It is safe for concurrent use.
+type Store struct {
+	path     string
+	instance string
+	log      *slog.Logger
+
+	db     *bolt.DB
+	file   *os.File             // db's own: it holds the lock
+	commit func(*bolt.Tx) error // bbolt's, but for tests of a failing disk
+
+	mu     sync.Mutex // guards queue and closed
+	queue  []*call
+	closed bool
+
+	wake      chan struct{} // holds one signal that queue or closed changed
+	drained   chan struct{} // closed by the writer when it has ended
+	closeOnce sync.Once
+	closeErr  error
+
+	size atomic.Int64 // that the file had at least
+
+	// The writer's alone until drained is closed.
+	suspect bool  // a sync failed: pages may be missing on disk although the kernel shows them
+	broken  error // bbolt failed in the middle of a commit: no more writing
+}
+
+// InstanceID is the random 128-bit number of this database, in hexadecimal, made together with it.
+func (s *Store) InstanceID() string { return s.instance }
+
+// Path is where the database file is.
+func (s *Store) Path() string { return s.path }
+
+// View runs fn in a read-only transaction: it sees the state after one commit and keeps that view
+// while writers go on. A panic in fn becomes ErrPanicked. fn must not call View or Update, and
+// should be quick: a commit that has to grow the file waits for it.
+func (s *Store) View(fn func(*Tx) error) (err error) {
+	btx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	tx := &Tx{bolt: btx}
+	defer func() {
+		tx.bolt = nil
+		if e := btx.Rollback(); err == nil && e != nil {
+			err = fmt.Errorf("cannot end a reading transaction: %w", e)
+		}
+	}()
+	defer s.recoverTo(&err)
+	// A file that somebody cuts short while it is mapped faults when it is read.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return fn(tx)
+}
+
+// begin begins a transaction. It first makes sure that nobody cut the file short: bbolt's own reads of
+// its meta pages are not guarded and would end the process.
+func (s *Store) begin(writable bool) (*bolt.Tx, error) {
+	info, err := s.file.Stat()
+	if errors.Is(err, os.ErrClosed) {
+		return nil, ErrClosed
+	}
+	if err != nil {
+		return nil, storageError(err)
+	}
+	if info.Size() < s.size.Load() {
+		return nil, damagedError(s.path, "it was cut short while it was open")
+	}
+	btx, err := s.db.Begin(writable)
+	switch {
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return nil, ErrClosed
+	case err != nil:
+		return nil, storageError(err)
+	}
+	if writable {
+		s.size.Store(info.Size()) // it only grows, and only here is the one writer
+	}
+	return btx, nil
+}
+
+// Close waits for the updates that were queued and the views that are open, and closes the file.
+// Later calls return ErrClosed, a second Close what the first returned.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.signal()
+		<-s.drained
+		if s.broken != nil {
+			// bbolt's lock may be held by the transaction that failed: it cannot be closed in order,
+			// but the lock on the file must go.
+			s.closeErr = s.file.Close()
+			return
+		}
+		s.closeErr = s.db.Close()
+	})
+	return s.closeErr
+}
+
+// Tx is a transaction. It is valid within the function that was given it, in that goroutine.
+type Tx struct {
+	bolt *bolt.Tx // nil once the function has returned
+}
