@@ -1,0 +1,187 @@
+// Package audit keeps the log of decisions: a chain of entries, each of which holds the hash of the
+// one before, and the receipts of approvals.
+//
+// # How to check the log
+//
+// Entries have the numbers 1, 2, 3, … An entry is kept as the text
+//
+//	{"hash":H,"entry":E}
+//
+// (in the store's envelope, {"v":1,"d":…}) where E is a JSON object and H is the SHA-256, in hexadecimal, of exactly the bytes of E as they
+// stand there, from its "{" to its "}". E has "seq", the entry's number, and "prev", the H of the
+// entry before, or 64 zeros in entry 1. So that no bytes depend on how JSON is written again, E is
+// hashed as stored and never encoded anew.
+//
+// The chain shows a change, a removal or an insertion anywhere before an entry whose hash is known.
+// Whoever can write the file can make a new chain from the place of the change on, or cut entries off
+// the end: that is found only with a head (number and hash) that was noted elsewhere; see VerifyHead.
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fobproject/fob/internal/store"
+)
+
+// Bounds of an entry, in bytes. The log is written in the way of a sign-in and kept for ever.
+const (
+	MaxText    = 4 << 10  // of each text
+	MaxReceipt = 64 << 10 // of all fields of a receipt together
+)
+
+// ErrTooLarge is returned by Append for an entry beyond MaxText or MaxReceipt.
+var ErrTooLarge = errors.New("the log entry is too large")
+
+// Sum is a SHA-256. Its JSON is 64 hexadecimal digits.
+type Sum [sha256.Size]byte
+
+// MarshalText writes the sum in hexadecimal.
+func (s Sum) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(s[:])), nil }
+
+// UnmarshalText reads 64 hexadecimal digits.
+func (s *Sum) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(s) {
+		return fmt.Errorf("cannot read a SHA-256 of %d digits", len(b))
+	}
+	_, err := hex.Decode(s[:], b)
+	return err
+}
+
+// Entry is one decision. Seq, Prev and Hash are Append's; all else is as the caller gave it.
+type Entry struct {
+	Seq  uint64 `json:"seq"`
+	Prev Sum    `json:"prev"`
+	// Hash is of the stored entry, which is without it.
+	Hash         Sum       `json:"hash,omitzero"`
+	Time         time.Time `json:"time"` // UTC
+	Request      string    `json:"request"`
+	Kind         string    `json:"kind"`
+	Decision     string    `json:"decision"`
+	UID          uint32    `json:"uid"` // whose request it was
+	User         string    `json:"user"`
+	Service      string    `json:"service"`
+	CallerUID    uint32    `json:"caller_uid"`
+	Place        string    `json:"place"`
+	Require      string    `json:"require"`
+	Strength     string    `json:"strength"`
+	Method       string    `json:"method,omitempty"`
+	MethodName   string    `json:"method_name,omitempty"`
+	Origin       string    `json:"origin,omitempty"`
+	Host         string    `json:"host,omitempty"`
+	Executable   string    `json:"executable,omitempty"`
+	CommandHash  string    `json:"command_sha256,omitempty"`
+	SelfAsserted bool      `json:"self_asserted,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Receipt      *Receipt  `json:"receipt,omitempty"`
+}
+
+// Receipt is the checkable record of a key's approval: Signature is over AuthData followed by the
+// SHA-256 of ClientData (CTAP 2.1 §6.2.2). The bytes are those that the key and the daemon used.
+type Receipt struct {
+	RPID         string `json:"rp_id"`
+	CredentialID []byte `json:"credential_id"`
+	PublicKey    []byte `json:"public_key"` // COSE_Key, CBOR
+	Algorithm    int    `json:"algorithm"`  // COSE algorithm identifier
+	ClientData   []byte `json:"client_data"`
+	AuthData     []byte `json:"auth_data"`
+	Signature    []byte `json:"signature"`
+}
+
+// record is an entry as it is stored.
+type record struct {
+	Hash  Sum             `json:"hash"`
+	Entry json.RawMessage `json:"entry"`
+}
+
+var records = store.NewBucket[record]("audit")
+
+// Append adds e as the log's next entry and returns it with Seq, Prev and Hash set. It fails with
+// ErrTooLarge, or where the newest entry is damaged: then there is nothing to chain to.
+func Append(tx *store.Tx, e Entry) (Entry, error) {
+	if err := e.checkBounds(); err != nil {
+		return Entry{}, err
+	}
+	seq, prev, err := Head(tx)
+	if err != nil {
+		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
+	}
+	e.Seq, e.Prev, e.Hash = seq+1, prev, Sum{}
+	e.Time = e.Time.UTC().Round(0) // without the monotonic clock
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
+	}
+	e.Hash = sha256.Sum256(raw)
+	if err := records.Put(tx, seqKey(e.Seq), record{Hash: e.Hash, Entry: raw}); err != nil {
+		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
+	}
+	if err := index(tx, e); err != nil {
+		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
+	}
+	return e, nil
+}
+
+// Get returns the entry with the number seq, or store.ErrNotFound.
+func Get(tx *store.Tx, seq uint64) (Entry, error) {
+	rec, err := records.Get(tx, seqKey(seq))
+	if err != nil {
+		return Entry{}, err
+	}
+	return rec.read(seq)
+}
+
+// Head is the number and the hash of the newest entry, zero where the log is empty. The hash is that
+// of the entry's bytes, whatever hash is stored beside them.
+func Head(tx *store.Tx) (seq uint64, hash [sha256.Size]byte, err error) {
+	last, err := records.Last(tx)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, hash, nil
+	}
+	if err != nil {
+		return 0, hash, err
+	}
+	seq, err = keySeq(last.Key)
+	return seq, sha256.Sum256(last.Value.Entry), err
+}
+
+// read decodes the entry, which must have the number seq. It does not look at the chain.
+func (r record) read(seq uint64) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(r.Entry, &e); err != nil {
+		return Entry{}, fmt.Errorf("%w: log entry %d: %w", store.ErrDamaged, seq, err)
+	}
+	if e.Seq != seq {
+		return Entry{}, fmt.Errorf("%w: log entry %d says that it is entry %d", store.ErrDamaged, seq, e.Seq)
+	}
+	e.Hash = sha256.Sum256(r.Entry)
+	return e, nil
+}
+
+func (e Entry) checkBounds() error {
+	for _, text := range [...]string{e.Request, e.Kind, e.Decision, e.User, e.Service, e.Place, e.Require, e.Strength,
+		e.Method, e.MethodName, e.Origin, e.Host, e.Executable, e.CommandHash, e.Reason} {
+		if len(text) > MaxText {
+			return fmt.Errorf("%w: a text of %d bytes, %d are allowed", ErrTooLarge, len(text), MaxText)
+		}
+		// JSON would change the text, and the log would not say what was decided.
+		if !utf8.ValidString(text) {
+			return errors.New("cannot add to the log: a text is not UTF-8")
+		}
+	}
+	if r := e.Receipt; r != nil {
+		n := len(r.RPID) + len(r.CredentialID) + len(r.PublicKey) + len(r.ClientData) + len(r.AuthData) + len(r.Signature)
+		if n > MaxReceipt {
+			return fmt.Errorf("%w: a receipt of %d bytes, %d are allowed", ErrTooLarge, n, MaxReceipt)
+		}
+		if !utf8.ValidString(r.RPID) {
+			return errors.New("cannot add to the log: a text is not UTF-8")
+		}
+	}
+	return nil
+}
