@@ -1,0 +1,88 @@
+// Command bench measures Fob against its budgets, each row beside its limit and, where there is one,
+// a peer, in the same run. `make bench` runs it on programs that were built before.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.bin, "bin", "bin", "`folder` with the built programs")
+	flag.StringVar(&o.json, "json", "", "write the rows to this `file` too")
+	flag.BoolVar(&o.reportOnly, "report-only", false, "exit with 0 where a budget is missed too")
+	flag.IntVar(&o.taps, "taps", 60, "`number` of taps, over each door and with each peer")
+	flag.DurationVar(&o.idle, "idle", 40*time.Second, "for how `long` the idle daemon is watched")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	rows, err := measure(ctx, o)
+	stop()
+	if err == nil {
+		err = show(rows, o.json)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	for _, r := range rows {
+		if !r.Met && !o.reportOnly {
+			os.Exit(1)
+		}
+	}
+}
+
+// options are the command line.
+type options struct {
+	bin, json  string
+	reportOnly bool
+	taps       int
+	idle       time.Duration
+}
+
+// measure takes all rows, in the table's order.
+func measure(ctx context.Context, o options) ([]Row, error) {
+	dir, err := os.MkdirTemp("", "fob-bench")
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	var rows []Row
+	for _, part := range []func(context.Context, options, string) ([]Row, error){tapRows, storeRows, daemonRows} {
+		sub, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			return nil, fmt.Errorf("cannot make a folder: %w", err)
+		}
+		more, err := part(ctx, o, sub)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+// show prints the rows, and writes them to a file if one is named.
+func show(rows []Row, file string) error {
+	if err := printTable(os.Stdout, rows); err != nil {
+		return fmt.Errorf("cannot print the table: %w", err)
+	}
+	if file == "" {
+		return nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("cannot write the rows: %w", err)
+	}
+	if err := writeJSON(f, rows); err != nil {
+		f.Close()
+		return fmt.Errorf("cannot write the rows: %w", err)
+	}
+	return f.Close()
+}
