@@ -50,7 +50,7 @@ func parsePublicKey(cose []byte) (publicKey, error) {
 	case webauthncose.RSAPublicKeyData:
 		err = checkRSA(k)
 	default:
-		err = fmt.Errorf("%w: COSE key type %d", ErrMalformed, head.KeyType)
+		err = fmt.Errorf("%w: a public key of type %d", ErrMalformed, head.KeyType)
 	}
 	if err != nil {
 		return publicKey{}, err
@@ -74,7 +74,12 @@ func (k publicKey) verify(data, sig []byte) error {
 	return nil
 }
 
+// checkRSA refuses what webauthncose lets pass: an RSA key that names another type's algorithm, and
+// sizes that are too small to be safe or too large to be quick.
 func checkRSA(k webauthncose.RSAPublicKeyData) error {
+	if k.Algorithm != AlgRS256 {
+		return fmt.Errorf("%w: an RSA key for COSE algorithm %d", ErrMalformed, k.Algorithm)
+	}
 	n := new(big.Int).SetBytes(k.Modulus)
 	if bits := n.BitLen(); bits < minRSABits || bits > maxRSABits {
 		return fmt.Errorf("%w: an RSA key of %d bits", ErrMalformed, bits)

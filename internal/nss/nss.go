@@ -1,0 +1,183 @@
+// Package nss looks users up as the system does, through getent and whatever name service it uses:
+// without cgo the standard library knows /etc/passwd alone and believes $USER.
+package nss
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// How a look-up can fail.
+var (
+	// ErrUnknown says that there is no such user.
+	ErrUnknown = errors.New("there is no such user")
+	// ErrUnavailable says that nobody can tell now: the name service failed or did not answer in time.
+	ErrUnavailable = errors.New("users cannot be looked up now")
+)
+
+// DefaultTimeout is how long a look-up may take.
+const DefaultTimeout = 2 * time.Second
+
+// Bounds in bytes.
+const (
+	maxName   = 256
+	maxOutput = 64 << 10
+)
+
+// User is one user of the system.
+type User struct {
+	UID, GID uint32
+	Name     string
+	Home     string
+	Shell    string
+}
+
+// Lookup looks users up. The zero value is ready for use; all values may be used concurrently.
+type Lookup struct {
+	// Command is getent's absolute path; /usr/bin/getent or /bin/getent if empty.
+	Command string
+	// Timeout bounds a look-up; DefaultTimeout if 0.
+	Timeout time.Duration
+}
+
+// ByName returns the user who is called exactly name. A number is a name like any other here,
+// although getent takes it for a uid. Errors wrap ErrUnknown or ErrUnavailable.
+func (l Lookup) ByName(ctx context.Context, name string) (User, error) {
+	if !validName(name) {
+		return User{}, fmt.Errorf("cannot look up %.64q: %w", name, ErrUnknown)
+	}
+	u, err := l.passwd(ctx, name)
+	if err == nil && u.Name != name {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("cannot look up %q: %w", name, err)
+	}
+	return u, nil
+}
+
+// ByUID returns the user whose id is uid. Errors wrap ErrUnknown or ErrUnavailable.
+func (l Lookup) ByUID(ctx context.Context, uid uint32) (User, error) {
+	u, err := l.passwd(ctx, strconv.FormatUint(uint64(uid), 10))
+	if err == nil && u.UID != uid {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("cannot look up uid %d: %w", uid, err)
+	}
+	return u, nil
+}
+
+// notFound is getent's exit status for a key that the database does not have.
+const notFound = 2
+
+// passwd asks getent for one entry of the passwd database.
+func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
+	command, err := l.command()
+	if err != nil {
+		return User{}, err
+	}
+	timeout := l.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	var out bounded
+	cmd := exec.CommandContext(ctx, command, "passwd", "--", key)
+	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Dir = "/"
+	cmd.Stdout = &out
+	// What getent may have started goes with it, and a pipe that is held open is not waited for.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 100 * time.Millisecond
+
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return User{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case errors.As(err, &exit) && exit.ExitCode() == notFound:
+		return User{}, ErrUnknown
+	case err != nil:
+		return User{}, fmt.Errorf("%w: getent: %w", ErrUnavailable, err)
+	}
+	return parsePasswd(out.b)
+}
+
+func (l Lookup) command() (string, error) {
+	if l.Command != "" {
+		return l.Command, nil
+	}
+	for _, path := range []string{"/usr/bin/getent", "/bin/getent"} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%w: getent is not installed", ErrUnavailable)
+}
+
+// bounded keeps what is written to it and fails once that is too much.
+type bounded struct{ b []byte }
+
+func (w *bounded) Write(p []byte) (int, error) {
+	if len(w.b)+len(p) > maxOutput {
+		return 0, errors.New("its answer is too long")
+	}
+	w.b = append(w.b, p...)
+	return len(p), nil
+}
+
+// parsePasswd reads the one line that getent prints for one entry (passwd(5)). Its errors wrap
+// ErrUnavailable: a name service that answers something else cannot be asked.
+func parsePasswd(b []byte) (User, error) {
+	line, ok := strings.CutSuffix(string(b), "\n")
+	if !ok || len(b) > maxOutput || strings.ContainsAny(line, "\n\r\x00") || !utf8.ValidString(line) {
+		return User{}, fmt.Errorf("%w: getent did not print one line", ErrUnavailable)
+	}
+	f := strings.Split(line, ":")
+	if len(f) != 7 || !validName(f[0]) {
+		return User{}, fmt.Errorf("%w: getent printed no entry of passwd", ErrUnavailable)
+	}
+	uid, err := parseID(f[2])
+	if err != nil {
+		return User{}, err
+	}
+	gid, err := parseID(f[3])
+	if err != nil {
+		return User{}, err
+	}
+	return User{UID: uid, GID: gid, Name: f[0], Home: f[5], Shell: f[6]}, nil
+}
+
+// parseID reads a uid or gid: decimal digits, without sign. 4294967295 means "none" to the kernel.
+func parseID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 1<<32-1 {
+		return 0, fmt.Errorf("%w: getent printed the id %.32q", ErrUnavailable, s)
+	}
+	return uint32(n), nil
+}
+
+// validName reports whether name can be a login name at all: 1 to 256 bytes of printable UTF-8, no
+// colon, and no hyphen or plus sign first (an option, or NIS's marker).
+func validName(name string) bool {
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) {
+		return false
+	}
+	if name[0] == '-' || name[0] == '+' {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool { return r == ':' || !unicode.IsPrint(r) })
+}
