@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,14 +114,15 @@ func runKey(cmd *cobra.Command, f keyFlags) error {
 			return err
 		}
 	}
-	say := printer(cmd.OutOrStdout(), f.name)
+	say := func(line string) { fmt.Fprintln(cmd.OutOrStdout(), line) }
+	if f.name != "" {
+		say = func(line string) { fmt.Fprintln(cmd.OutOrStdout(), f.name+": "+line) }
+	}
 	waits := make(chan struct{}, 1)
-	if o.Touch == virtual.TouchManual {
-		o.OnWait = func(string) {
-			select {
-			case waits <- struct{}{}:
-			default: // a line about it is on its way
-			}
+	o.OnWait = func(string) {
+		select {
+		case waits <- struct{}{}:
+		default: // a line about it is on its way
 		}
 	}
 	k, err := virtual.NewKey(o)
@@ -141,17 +141,29 @@ func runKey(cmd *cobra.Command, f keyFlags) error {
 	if o.Touch == virtual.TouchManual {
 		go touchByLine(in, k) // ends with the process: a read of stdin cannot be given up
 	}
-	return attend(cmd.Context(), k, waits, signals, say)
+	prompt := "waiting for touch: " + whoTouches(o)
+	return attend(cmd.Context(), k, waits, signals, func() { say(prompt) })
 }
 
-// attend prints and touches until ctx is done.
-func attend(ctx context.Context, k *virtual.Key, waits <-chan struct{}, touches <-chan os.Signal, say func(string)) error {
+func whoTouches(o virtual.Options) string {
+	switch o.Touch {
+	case virtual.TouchManual:
+		return "press Enter"
+	case virtual.TouchNever:
+		return "nobody will"
+	default:
+		return "it touches itself after " + o.Delay.String()
+	}
+}
+
+// attend prompts and touches until ctx is done.
+func attend(ctx context.Context, k *virtual.Key, waits <-chan struct{}, touches <-chan os.Signal, prompt func()) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-waits:
-			say("waiting for touch: press Enter")
+			prompt()
 		case <-touches:
 			k.Touch()
 		}
@@ -190,17 +202,4 @@ func readPIN(cmd *cobra.Command, in *bufio.Reader) (string, error) {
 		return "", errors.New("cannot set an empty PIN")
 	}
 	return string(pin), nil
-}
-
-// printer returns a function that prints a line, whole, from any goroutine.
-func printer(out io.Writer, name string) func(string) {
-	var mu sync.Mutex
-	if name != "" {
-		name += ": "
-	}
-	return func(line string) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintln(out, name+line)
-	}
 }

@@ -211,6 +211,7 @@ func (a *authenticator) present(ctx context.Context, op *Op) error {
 		}
 		if a.faults.is(FaultGone) {
 			a.gone()
+			<-ctx.Done() // no touch comes before the end
 		}
 	}
 	switch err := a.sensor.wait(ctx, a.opts.TouchTimeout, began); {

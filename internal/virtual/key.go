@@ -120,6 +120,7 @@ type Key struct {
 	sensor *sensor
 	faults *faults
 	ops    *journal
+	ca     []byte // DER, or nil
 
 	plugging sync.Mutex // held while the key is plugged in or out
 
@@ -145,6 +146,9 @@ func NewKey(o Options) (*Key, error) {
 	k := &Key{opts: o, sensor: newSensor(o.Touch, o.Delay), faults: &faults{}, ops: newJournal()}
 	if k.auth, err = newAuthenticator(o, k.sensor, k.faults); err != nil {
 		return nil, err
+	}
+	if v := k.auth.state.Attestation; v != nil && o.Attestation == AttestX5C {
+		k.ca = v.CA
 	}
 	k.auth.gone = func() { go k.Unplug() } // the command that waits is what Unplug waits for
 	if err := k.Replug(); err != nil {
@@ -283,12 +287,7 @@ func (k *Key) Close() error {
 
 // AttestationCA is the certificate, in DER, of the authority that issued the key's attestation
 // certificate; nil for a key whose Attestation is not AttestX5C.
-func (k *Key) AttestationCA() []byte {
-	if k.opts.Attestation != AttestX5C {
-		return nil
-	}
-	return bytes.Clone(k.auth.state.Attestation.CA) // set by NewKey, and never changed
-}
+func (k *Key) AttestationCA() []byte { return bytes.Clone(k.ca) }
 
 // Touch touches the key, and reports whether a command was waiting for it. A touch while nothing
 // waits has no effect. After Touch, IsWaiting is false until a command waits again.

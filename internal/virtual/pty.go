@@ -23,7 +23,6 @@ type port struct {
 	master, slave *os.File
 	path          string
 	closing       sync.Once
-	writing       sync.Mutex
 }
 
 // openPort makes a pty and sets it raw.
@@ -107,11 +106,9 @@ func (p *port) read(out chan<- report, stop <-chan struct{}) error {
 	}
 }
 
-// write sends one report to the host. Nobody may be reading: after a second the report is lost, as it
-// would be on USB.
+// write sends one report to the host; one goroutine writes. Where nobody reads, the report is lost after
+// a second, as it would be on USB.
 func (p *port) write(r report) error {
-	p.writing.Lock()
-	defer p.writing.Unlock()
 	if err := p.master.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}

@@ -166,14 +166,11 @@ func (s *session) abandon() {
 }
 
 func (s *session) keepAlive() {
-	if s.command == nil {
+	if s.command == nil || s.auth.opts.Quirks.SilentWait {
 		return
 	}
 	status := byte(keepaliveProcessing)
 	if s.sensor.waiting() {
-		if s.auth.opts.Quirks.SilentWait {
-			return
-		}
 		status = keepaliveTouch
 	}
 	s.send(&message{channel: s.command.message.channel, cmd: hidKeepalive, payload: []byte{status}})

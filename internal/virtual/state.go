@@ -26,7 +26,7 @@ type state struct {
 	// Counter is the last signature counter given.
 	Counter     uint32        `json:"counter"`
 	PIN         *pinState     `json:"pin,omitempty"`
-	Credentials []*credential `json:"credentials"` // oldest first
+	Credentials []*credential `json:"credentials,omitempty"` // oldest first
 	Attestation *vouching     `json:"attestation,omitempty"`
 
 	path string // "" for a key in memory
