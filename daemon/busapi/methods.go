@@ -1,0 +1,154 @@
+package busapi
+
+import (
+	"encoding/hex"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/fobproject/fob/daemon/wire"
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/signin"
+)
+
+// maxPerPeer bounds the requests of one connection; the engine's own bound is lower today.
+const maxPerPeer = 8
+
+// table is the whole interface.
+func (s *session) table() []member {
+	return []member{
+		{name: "Verify", access: caller.AccessOwner, fn: s.verify, replies: true},
+		{name: "Cancel", access: caller.AccessOwner, fn: s.cancel},
+		{name: "Receipt", access: caller.AccessOwner, fn: s.receipt},
+		{name: "Status", access: caller.AccessOwner, fn: s.status},
+	}
+}
+
+func (s *session) verify(c *call, user, service string, details map[string]dbus.Variant) (string, *dbus.Error) {
+	if !c.answer {
+		return "", busError(api.Errorf(api.CodeBadRequest, "a call of Verify must want its reply: the id is in it"))
+	}
+	body, bad := parseDetails(details)
+	if bad != nil {
+		return "", busError(bad)
+	}
+	body.User, body.Service = user, service
+	ask, bad := wire.Ask(body)
+	if bad != nil {
+		return "", busError(bad)
+	}
+	if !c.peer.room() {
+		return "", s.fail(signin.ErrTooMany)
+	}
+	req, err := s.d.Engine.Begin(c.peer.ctx, c.peer.who, ask)
+	if err != nil {
+		return "", s.fail(err)
+	}
+	c.peer.add(req.ID())
+	s.d.pumps.Add(1)
+	s.reply(c, req.ID())
+	go func() {
+		defer s.d.pumps.Done()
+		defer c.peer.remove(req.ID())
+		s.pump(c.peer, req)
+	}()
+	return req.ID(), nil
+}
+
+// cancel knows only what the same connection began.
+func (s *session) cancel(c *call, id string) *dbus.Error {
+	id, bad := wire.ID("request", id)
+	if bad != nil {
+		return busError(bad)
+	}
+	if !c.peer.has(id) {
+		return s.fail(signin.ErrNotFound)
+	}
+	if err := s.d.Engine.Cancel(c.peer.who, id); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+func (s *session) receipt(c *call, id string) (map[string]dbus.Variant, *dbus.Error) {
+	id, bad := wire.ID("request", id)
+	if bad != nil {
+		return nil, busError(bad)
+	}
+	es, _, err := s.d.Engine.Log(c.peer.ctx, c.peer.who, signin.LogQuery{Request: id, Newest: true, Limit: 1})
+	if err == nil && len(es) == 0 {
+		err = signin.ErrNotFound
+	}
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return receiptMap(es[0]), nil
+}
+
+func (s *session) status(c *call) (map[string]dbus.Variant, *dbus.Error) {
+	st, err := s.d.Engine.Status(c.peer.ctx, c.peer.who)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := wire.Status(st)
+	if s.d.Config.Status != nil {
+		s.d.Config.Status(c.peer.ctx, &out)
+	}
+	head, err := hex.DecodeString(out.LogHead)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return variants(map[string]any{
+		"version": out.Version, "instance": out.Instance, "id": out.ID, "user": out.User, "uid": out.UID,
+		"place": out.Place, "started": out.Started.UnixMilli(), "pending": uint32(out.Pending),
+		"methods": uint32(out.Methods), "keys": uint32(out.Keys), "log_seq": out.LogSeq, "log_head": head,
+	}), nil
+}
+
+// receiptMap is an entry of the log as the contract's a{sv}.
+func receiptMap(e audit.Entry) map[string]dbus.Variant {
+	m := map[string]any{
+		"request": e.Request, "kind": e.Kind, "decision": e.Decision, "strength": e.Strength, "require": e.Require,
+		"user": e.User, "service": e.Service, "place": e.Place, "time": e.Time.UnixMilli(),
+		"self_asserted": e.SelfAsserted, "log_seq": e.Seq, "log_prev": e.Prev[:], "log_hash": e.Hash[:],
+	}
+	if r := e.Receipt; r != nil {
+		m["rp_id"], m["algorithm"] = r.RPID, int32(r.Algorithm)
+		m["credential_id"], m["public_key"] = r.CredentialID, r.PublicKey
+		m["client_data"], m["auth_data"], m["signature"] = r.ClientData, r.AuthData, r.Signature
+	}
+	return variants(m)
+}
+
+func variants(m map[string]any) map[string]dbus.Variant {
+	out := make(map[string]dbus.Variant, len(m))
+	for k, v := range m {
+		out[k] = dbus.MakeVariant(v)
+	}
+	return out
+}
+
+func (p *peer) room() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.requests) < maxPerPeer
+}
+
+func (p *peer) has(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests[id]
+}
+
+func (p *peer) add(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests[id] = true
+}
+
+func (p *peer) remove(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.requests, id)
+}

@@ -1,0 +1,264 @@
+// Package daemon is fobd's composition root: it reads the configuration, makes the store, the helper
+// pool, the engine and the doors, says when they are ready, and takes them down in the right order.
+//
+//	socketapi ─┐                ┌─ store     one file, one writer
+//	           ├─ signin.Engine ┤
+//	busapi ────┘                └─ fido ── helper pool ── fob-helper processes
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fobproject/fob/daemon/busapi"
+	"github.com/fobproject/fob/daemon/socketapi"
+	"github.com/fobproject/fob/daemon/wire"
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/helper"
+	"github.com/fobproject/fob/internal/nss"
+	"github.com/fobproject/fob/internal/signin"
+	"github.com/fobproject/fob/internal/store"
+)
+
+// stopTimeout bounds the whole shutdown; the unit file gives more.
+const stopTimeout = 10 * time.Second
+
+// Options say which instance to run. User or Dir must be set.
+type Options struct {
+	// User asks for the user's own instance, in the session's folders and on the session bus.
+	User bool
+	// Dir asks for a private instance below one folder, without a bus. It wins over User.
+	Dir string
+	// Config is the configuration file; the instance's own if empty.
+	Config string
+	// Keys are absolute paths of devices that are keys although they are not found by themselves.
+	Keys []string
+	// LogLevel wins over the configuration file's.
+	LogLevel string
+	// Version is what the status says.
+	Version string
+	// Executable is fobd's own path, beside which fob-helper is looked for.
+	Executable string
+	// Env reads the environment; os.Getenv outside tests.
+	Env func(string) string
+	// Log is where the log goes.
+	Log io.Writer
+}
+
+// Daemon is a running instance.
+type Daemon struct {
+	o      Options
+	log    *slog.Logger
+	layout layout
+	store  *store.Store
+	pool   *helper.Pool
+	engine *signin.Engine
+	socket *socketapi.Socket
+	server *socketapi.Server
+	bus    *busapi.Door // nil without a bus
+	failed chan error   // gets why a door broke
+}
+
+// Run runs an instance until ctx ends, and then shuts it down.
+func Run(ctx context.Context, o Options) error {
+	d, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-d.failed:
+	}
+	d.Stop()
+	return err
+}
+
+// Start starts an instance. When it returns, the doors are open and the service manager knows. ctx
+// bounds the start alone.
+func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
+	owner, err := nss.Lookup{}.ByUID(ctx, uint32(os.Getuid()))
+	if err != nil {
+		return nil, fmt.Errorf("cannot find out whose daemon this is: %w", err)
+	}
+	d := &Daemon{o: o, failed: make(chan error, 1)}
+	if o.Dir != "" {
+		d.layout, err = private(o.Dir)
+	} else {
+		d.layout, err = session(o.Env, owner.Home)
+	}
+	if err != nil {
+		return nil, err
+	}
+	config, err := d.configure()
+	if err != nil {
+		return nil, err
+	}
+	if err := ownDir(d.layout.state); err != nil {
+		return nil, err
+	}
+	if d.store, err = store.Open(d.layout.database, store.Options{Log: d.log}); err != nil {
+		return nil, fmt.Errorf("cannot open the database: %w", err)
+	}
+	d.pool = helper.NewPool(helper.Options{Path: findHelper(config.Helper, o.Executable), Log: d.log})
+	if err := d.open(config, signin.Owner{UID: owner.UID, Name: owner.Name}); err != nil {
+		_ = d.pool.Close()
+		_ = d.store.Close() // nothing was written: the first error says more
+		return nil, err
+	}
+	if err := notify(o.Env("NOTIFY_SOCKET"), "READY=1"); err != nil {
+		d.log.Warn("the service manager was not told", slog.Any("error", err))
+	}
+	d.log.Info("ready", slog.String("socket", d.layout.socket), slog.String("bus", d.busState()),
+		slog.String("user", owner.Name), slog.String("version", o.Version))
+	return d, nil
+}
+
+// configure reads the configuration and starts the log.
+func (d *Daemon) configure() (File, error) {
+	path := d.o.Config
+	if path == "" {
+		path = d.layout.config
+	}
+	file, err := readFile(path, d.o.Config != "")
+	if err != nil {
+		return File{}, err
+	}
+	if file, err = file.merge(d.o); err != nil {
+		return File{}, err
+	}
+	level, err := ParseLevel(file.LogLevel)
+	if err != nil {
+		return File{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	d.log = newLog(d.o.Log, d.o.Env("JOURNAL_STREAM") != "", level)
+	return file, nil
+}
+
+// open makes the engine and opens the doors. After an error nothing of it is left.
+func (d *Daemon) open(config File, owner signin.Owner) error {
+	place := caller.PlaceUnknown
+	if d.o.Dir != "" {
+		place = caller.PlaceLocal
+	}
+	var err error
+	d.engine, err = signin.New(signin.Config{
+		Store: d.store, Owner: owner, SelfAsserted: true, Place: place,
+		Devices: fido.NewDevices(d.pool),
+		Discover: func() ([]fido.Key, []fido.Problem, error) {
+			return fido.Discover("/sys", "/dev", config.Keys)
+		},
+		Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if d.socket, err = socketapi.Listen(d.layout.socket); err != nil {
+		return err
+	}
+	errs := wire.NewErrors(d.log)
+	d.server = socketapi.New(socketapi.Config{
+		Engine: d.engine, Owner: owner.UID, Place: place, Errors: errs, Log: d.log, Status: d.status,
+	})
+	if d.layout.bus != "" {
+		d.bus = busapi.Open(busapi.Config{
+			Address: d.layout.bus, Engine: d.engine, Owner: owner.UID, Place: place, Errors: errs, Log: d.log, Status: d.status,
+		})
+	}
+	go func() {
+		if err := d.server.Serve(d.socket.UnixListener); err != nil {
+			d.failed <- err
+		}
+	}()
+	return nil
+}
+
+// status adds what the engine does not know.
+func (d *Daemon) status(ctx context.Context, s *api.Status) {
+	s.Version = d.o.Version
+	s.Bus = d.busState()
+	s.Helper = "ready"
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := d.pool.Ready(ctx); err != nil {
+		s.Helper = err.Error()
+		s.Problems = append(s.Problems, "no key can be asked: "+err.Error())
+	}
+}
+
+// busState is "off", "connected" or why the bus is not.
+func (d *Daemon) busState() string {
+	if d.bus == nil {
+		return "off"
+	}
+	return d.bus.State()
+}
+
+// Socket is the path of the Unix socket.
+func (d *Daemon) Socket() string { return d.layout.socket }
+
+// Stop shuts the instance down: no new callers, pending requests cancelled and that on disk, each
+// caller told, helpers ended, socket and lock gone. It must be called once.
+func (d *Daemon) Stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := notify(d.o.Env("NOTIFY_SOCKET"), "STOPPING=1"); err != nil {
+		d.log.Warn("the service manager was not told", slog.Any("error", err))
+	}
+	_ = d.socket.Close()
+	d.engine.Shutdown(ctx)
+	d.server.Shutdown(ctx)
+	if d.bus != nil {
+		d.bus.Close(ctx)
+	}
+	// The path goes before the lock: whoever gets the lock next makes a socket of its own there.
+	for _, err := range []error{d.pool.Close(), d.socket.Remove(), d.store.Close()} {
+		if err != nil {
+			d.log.Error("the shutdown was not clean", slog.Any("error", err))
+		}
+	}
+	d.log.Info("stopped")
+}
+
+// Exit codes of fobd. The unit file names those that a restart does not mend.
+const (
+	ExitFailure = 1
+	ExitUsage   = 2
+	ExitInUse   = 3
+	ExitStorage = 4
+)
+
+// ExitCode is the exit code that fits what Run returned.
+func ExitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, ErrConfig), errors.Is(err, socketapi.ErrPath), errors.Is(err, socketapi.ErrNotSocket):
+		return ExitUsage
+	case errors.Is(err, store.ErrInUse), errors.Is(err, socketapi.ErrAnswered):
+		return ExitInUse
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrNewer):
+		return ExitStorage
+	default:
+		return ExitFailure
+	}
+}
+
+// Executable is the path of the running program with links resolved.
+func Executable() (string, error) {
+	path, err := os.Executable()
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot find fobd's own path: %w", err)
+	}
+	return path, nil
+}

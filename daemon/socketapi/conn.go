@@ -1,0 +1,116 @@
+package socketapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fobproject/fob/internal/caller"
+)
+
+// maxConns bounds the connections that are served at a time.
+const maxConns = 256
+
+// busyAnswer is what a connection beyond maxConns gets.
+const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
+	`{"error":{"code":"too_many_pending","message":"fobd serves too many connections: close some and try again"}}` + "\n"
+
+// listener takes connections with the peer's credentials, and never more than maxConns.
+type listener struct {
+	*net.UnixListener
+	place caller.Place
+	log   *slog.Logger
+	open  atomic.Int32
+}
+
+// Accept waits for a connection whose peer the kernel vouches for. One without credentials is closed.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		who, err := peer(c)
+		if err != nil {
+			l.log.Warn("turned away a connection without credentials", slog.Any("error", err))
+			_ = c.Close()
+			continue
+		}
+		who.Place = l.place
+		if l.open.Add(1) > maxConns {
+			l.open.Add(-1)
+			_, _ = c.Write([]byte(busyAnswer)) // fits the socket's empty buffer: never blocks
+			_ = c.Close()
+			continue
+		}
+		return &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+	}
+}
+
+// peer reads who is at the other end (SO_PEERCRED, unix(7)): as it was when it connected.
+func peer(c *net.UnixConn) (caller.Caller, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return caller.Caller{}, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return caller.Caller{}, err
+	}
+	if credErr != nil {
+		return caller.Caller{}, credErr
+	}
+	const overflow = ^uint32(0) // the kernel's answer where there is no peer
+	if cred.Uid == overflow {
+		return caller.Caller{}, errors.New("the kernel does not know the peer's user id")
+	}
+	return caller.Caller{UID: cred.Uid, PID: cred.Pid, Door: caller.DoorSocket}, nil
+}
+
+// conn is a connection that knows its caller. While a stream is sent over it, anything that the
+// client sends ends the stream: net/http reads one byte ahead to notice a client that leaves, and a
+// client that sent more would never be noticed leaving.
+type conn struct {
+	*net.UnixConn
+	who     caller.Caller
+	onData  atomic.Pointer[context.CancelFunc]
+	release func()
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.UnixConn.Read(p)
+	if n > 0 {
+		if end := c.onData.Load(); end != nil {
+			(*end)()
+		}
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.release()
+	return c.UnixConn.Close()
+}
+
+type connKey struct{}
+
+// withConn is http.Server's ConnContext.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// connOf gives the connection that a request came by; nil if it came by none of ours.
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}

@@ -1,0 +1,180 @@
+package socketapi
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/fobproject/fob/internal/api"
+)
+
+// maxDepth bounds how deep objects and arrays stand in each other. The deepest body has two levels.
+const maxDepth = 8
+
+// decode reads one JSON object from b into v, a pointer to a struct of package api. It refuses what
+// encoding/json would let pass: unknown fields and fields in other letters' case, a field that stands
+// twice, invalid UTF-8, deep nesting, anything but one object. It keeps no copy of b.
+func decode(b []byte, v any) *api.Error {
+	if !utf8.Valid(b) {
+		return api.Errorf(api.CodeBadRequest, "the body is not valid UTF-8")
+	}
+	if err := checkDepth(b); err != nil {
+		return err
+	}
+	if !json.Valid(b) {
+		return api.Errorf(api.CodeBadRequest, "the body is not one JSON object")
+	}
+	s := scanner{b: b}
+	s.space()
+	if s.b[s.i] != '{' {
+		return api.Errorf(api.CodeBadRequest, "the body is not a JSON object")
+	}
+	if err := s.object(reflect.TypeOf(v).Elem(), ""); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return wrongType(err)
+	}
+	return nil
+}
+
+// wrongType names the field whose value has the wrong type, never the value.
+func wrongType(err error) *api.Error {
+	if t, ok := err.(*json.UnmarshalTypeError); ok && t.Field != "" {
+		return api.Errorf(api.CodeBadRequest, "field %q has the wrong type (a %s) or is out of range", t.Field, strings.Fields(t.Value + " value")[0])
+	}
+	return api.Errorf(api.CodeBadRequest, "a field has the wrong type")
+}
+
+// checkDepth counts brackets outside strings, before anything recursive looks at b.
+func checkDepth(b []byte) *api.Error {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return api.Errorf(api.CodeBadRequest, "the body is nested too deeply")
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// scanner walks JSON that is known to be valid, beside the type that it will be read into.
+type scanner struct {
+	b []byte
+	i int
+}
+
+func (s *scanner) space() {
+	for s.i < len(s.b) && strings.IndexByte(" \t\r\n", s.b[s.i]) >= 0 {
+		s.i++
+	}
+}
+
+// object checks the fields of the object at s.i, which t, if it is a struct, declares. at is the path
+// of the object, ending in a dot unless empty.
+func (s *scanner) object(t reflect.Type, at string) *api.Error {
+	seen := map[string]bool{}
+	s.i++ // {
+	for s.space(); s.b[s.i] != '}'; s.space() {
+		if s.b[s.i] == ',' {
+			s.i++
+			s.space()
+		}
+		from, to := s.str()
+		name := string(s.b[from:to])
+		if seen[name] {
+			return api.Errorf(api.CodeBadRequest, "field %q stands twice", at+shown(name))
+		}
+		seen[name] = true
+		ft, known := field(t, name)
+		if !known {
+			return api.Errorf(api.CodeBadRequest, "unknown field %q", at+shown(name))
+		}
+		s.space()
+		s.i++ // :
+		if err := s.value(ft, at+name); err != nil {
+			return err
+		}
+	}
+	s.i++
+	return nil
+}
+
+// value checks the value at s.i.
+func (s *scanner) value(t reflect.Type, at string) *api.Error {
+	s.space()
+	switch s.b[s.i] {
+	case '{':
+		return s.object(t, at+".")
+	case '[':
+		var elem reflect.Type
+		if t != nil && t.Kind() == reflect.Slice {
+			elem = t.Elem()
+		}
+		s.i++
+		for s.space(); s.b[s.i] != ']'; s.space() {
+			if s.b[s.i] == ',' {
+				s.i++
+			}
+			if err := s.value(elem, at); err != nil {
+				return err
+			}
+		}
+		s.i++
+	case '"':
+		s.str()
+	default: // a number or a literal
+		for s.i < len(s.b) && strings.IndexByte(",]} \t\r\n", s.b[s.i]) < 0 {
+			s.i++
+		}
+	}
+	return nil
+}
+
+// str steps over the string at s.i and says where what stands between its quotes is, escapes as they
+// are. It copies nothing: the string may be a PIN.
+func (s *scanner) str() (from, to int) {
+	from = s.i + 1
+	for s.i++; s.b[s.i] != '"'; s.i++ {
+		if s.b[s.i] == '\\' {
+			s.i++
+		}
+	}
+	s.i++
+	return from, s.i - 1
+}
+
+// field finds the type of the field with a JSON name in struct t. Where t is no struct nothing is
+// known of its fields; json.Unmarshal then says what is wrong.
+func field(t reflect.Type, name string) (reflect.Type, bool) {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil, true
+	}
+	for f := range t.Fields() {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return f.Type, true
+		}
+	}
+	return nil, false
+}
+
+// shown bounds a name that a caller made up.
+func shown(name string) string {
+	if len(name) > 64 {
+		return strings.ToValidUTF8(name[:64], "") + "…"
+	}
+	return name
+}

@@ -1,0 +1,86 @@
+package socketapi
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/fobproject/fob/daemon/wire"
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/signin"
+)
+
+type wireMethod = method.Method
+
+// act runs one of the engine's calls that take a request's id and no body.
+func (c *call) act(do func(c caller.Caller, id string) error) {
+	if !c.noBody() {
+		return
+	}
+	if id, ok := c.id("request"); ok {
+		c.done(do(c.who, id))
+	}
+}
+
+// query reads the query string, in which only the fields allowed may stand, once each. It answers and
+// reports false where that fails.
+func (c *call) query(allowed ...string) (map[string]string, bool) {
+	q, err := parseQuery(c.r.URL.RawQuery, allowed)
+	if err != nil {
+		c.refuse(err)
+		return nil, false
+	}
+	return q, true
+}
+
+func parseQuery(raw string, allowed []string) (map[string]string, *api.Error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, api.Errorf(api.CodeBadRequest, "the query is malformed")
+	}
+	q := make(map[string]string, len(values))
+	for name, vs := range values {
+		switch {
+		case !slices.Contains(allowed, name):
+			return nil, api.Errorf(api.CodeBadRequest, "unknown query field %q", shown(name))
+		case len(vs) != 1:
+			return nil, api.Errorf(api.CodeBadRequest, "query field %q stands twice", name)
+		case vs[0] == "":
+			continue
+		}
+		v, bad := wire.ID(name, vs[0])
+		if bad != nil {
+			return nil, bad
+		}
+		q[name] = v
+	}
+	return q, nil
+}
+
+// maxLogPage is the most entries that one page of the log holds.
+const maxLogPage = 1000
+
+func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
+	out := signin.LogQuery{Request: q["request"]}
+	var err error
+	if s := q["after"]; s != "" {
+		if out.After, err = strconv.ParseUint(s, 10, 64); err != nil {
+			return out, api.Errorf(api.CodeBadRequest, "after is the number of an entry")
+		}
+	}
+	if s := q["limit"]; s != "" {
+		if out.Limit, err = strconv.Atoi(s); err != nil || out.Limit < 1 || out.Limit > maxLogPage {
+			return out, api.Errorf(api.CodeBadRequest, "limit is 1 to %d", maxLogPage)
+		}
+	}
+	switch s := q["newest"]; s {
+	case "", "false", "0":
+	case "true", "1":
+		out.Newest = true
+	default:
+		return out, api.Errorf(api.CodeBadRequest, "newest is true or false")
+	}
+	return out, nil
+}

@@ -1,0 +1,80 @@
+// Package socketapi is the Unix-socket door: HTTP/1.1 with JSON under /v1/, and streams of JSON lines.
+//
+// A caller is who the kernel says it is when the connection is accepted. Each route declares who may
+// use it; one that declares nothing lets nobody in.
+package socketapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/fobproject/fob/daemon/wire"
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/signin"
+)
+
+// Bounds of what a client may send, and how slowly.
+const (
+	maxBody       = 64 << 10
+	maxHeader     = 16 << 10
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	writeTimeout  = 10 * time.Second
+)
+
+// Config is what a Server needs. All fields but Status are required.
+type Config struct {
+	Engine *signin.Engine
+	// Owner is the user to whom the instance belongs.
+	Owner uint32
+	// Place is where every caller of this socket sits.
+	Place  caller.Place
+	Errors *wire.Errors
+	Log    *slog.Logger
+	// Status adds to a status what the engine does not know: the bus, the helper.
+	Status func(ctx context.Context, s *api.Status)
+}
+
+// Server serves the door. Its methods are safe for concurrent use.
+type Server struct {
+	Config
+	http http.Server
+}
+
+// New makes a Server.
+func New(c Config) *Server {
+	s := &Server{Config: c}
+	s.http = http.Server{
+		Handler:           s.handler(s.routes()),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withConn,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown or until l is closed, which is no error.
+func (s *Server) Serve(l *net.UnixListener) error {
+	err := s.http.Serve(&listener{UnixListener: l, place: s.Place, log: s.Log})
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("cannot serve the socket: %w", err)
+}
+
+// Shutdown stops listening and waits for the answers that are under way; what is left when ctx ends
+// is cut off.
+func (s *Server) Shutdown(ctx context.Context) {
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+	}
+}

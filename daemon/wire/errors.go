@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"strings"
+	"unicode"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/nss"
+	"github.com/fobproject/fob/internal/signin"
+	"github.com/fobproject/fob/internal/store"
+)
+
+// maxMessage bounds an error's message in bytes.
+const maxMessage = 600
+
+// Errors turns domain errors into those of the doors. It is safe for concurrent use.
+type Errors struct {
+	log *slog.Logger
+}
+
+// NewErrors makes an Errors that logs to log what must not leave the daemon.
+func NewErrors(log *slog.Logger) *Errors { return &Errors{log: log} }
+
+// row says what becomes of errors that wrap is. An empty text lets the error speak for itself: it was
+// written for people and holds nothing private. Where text is given the true error is logged only.
+type row struct {
+	is   error
+	code api.Code
+	text string
+}
+
+// table is searched from the top: what an error wraps may stand in more than one row, so the rows
+// that must not show their text come first.
+var table = []row{
+	{store.ErrFull, api.CodeStorage, "the disk is full: nothing was changed and nothing approved. Free some space and try again"},
+	{store.ErrStorage, api.CodeStorage, "cannot write to disk: nothing was changed and nothing approved. See fobd's log"},
+	{store.ErrDamaged, api.CodeStorage, "a stored record is damaged: see fobd's log for which one"},
+	{store.ErrClosed, api.CodeShuttingDown, "Fob is shutting down"},
+	{nss.ErrUnavailable, api.CodeInternal, "cannot look up users: getent did not answer. Try again"},
+
+	{caller.ErrForbidden, api.CodeForbidden, ""},
+	{signin.ErrShuttingDown, api.CodeShuttingDown, ""},
+	{signin.ErrCallerGone, api.CodeCallerGone, ""},
+	{signin.ErrBadRequest, api.CodeBadRequest, ""},
+	{signin.ErrWeaker, api.CodeBadRequest, ""},
+	{signin.ErrUnknownUser, api.CodeUnknownUser, ""},
+	{nss.ErrUnknown, api.CodeUnknownUser, ""},
+	{signin.ErrUserChanged, api.CodeUserChanged, ""},
+	{signin.ErrTooMany, api.CodeTooMany, ""},
+	{signin.ErrNotFound, api.CodeNotFound, ""},
+	{signin.ErrNotPending, api.CodeNotPending, ""},
+	{signin.ErrNotConfirmed, api.CodeNotConfirmed, ""},
+
+	{signin.ErrNoMethod, api.CodeNoMethod, ""},
+	{method.ErrNotFound, api.CodeNotFound, ""},
+	{method.ErrNameTaken, api.CodeNameTaken, ""},
+	{method.ErrBadName, api.CodeBadRequest, ""},
+	{method.ErrLast, api.CodeLastMethod, ""},
+	{method.ErrExists, api.CodeKeyRegistered, ""},
+	{method.ErrClone, api.CodePossibleClone, ""},
+
+	{signin.ErrNoKey, api.CodeNoKey, ""},
+	{signin.ErrKeyNotFound, api.CodeNotFound, ""},
+	{signin.ErrKeyNotOwn, api.CodeKeyNotOwn, ""},
+	{signin.ErrKeyRegistered, api.CodeKeyRegistered, ""},
+	{signin.ErrSameKey, api.CodeKeyRegistered, ""},
+	{signin.ErrFewRetries, api.CodePINFewRetries, ""},
+	{signin.ErrPINPlace, api.CodePINWrongPlace, ""},
+	{signin.ErrPINLength, api.CodePINPolicy, ""},
+
+	{fido.ErrPINInvalid, api.CodePINWrong, ""},
+	{fido.ErrPINBlocked, api.CodePINBlocked, ""},
+	{fido.ErrPINAuthBlocked, api.CodePINReplug, ""},
+	{fido.ErrPINRequired, api.CodePINNotSet, ""},
+	{fido.ErrPINNotSet, api.CodePINNotSet, ""},
+	{fido.ErrPINPolicy, api.CodePINPolicy, ""},
+	{fido.ErrUVBlocked, api.CodePINBlocked, ""},
+	{fido.ErrUVInvalid, api.CodePINWrong, ""},
+	{fido.ErrNoCredential, api.CodeKeyNotOwn, ""},
+	{fido.ErrExcluded, api.CodeKeyRegistered, ""},
+	{fido.ErrTouchTimeout, api.CodeTouchTimeout, ""},
+	{fido.ErrNotAllowed, api.CodeNotAllowed, ""},
+	{fido.ErrUnsupported, api.CodeUnsupported, ""},
+	{fido.ErrFull, api.CodeUnsupported, ""},
+	{fido.ErrCounterBack, api.CodePossibleClone, ""},
+	{fido.ErrNotVerified, api.CodeKeyBadAnswer, ""},
+	{fido.ErrMalformed, api.CodeKeyBadAnswer, ""},
+	{fido.ErrWrongRP, api.CodeKeyBadAnswer, ""},
+	{fido.ErrWrongCredential, api.CodeKeyBadAnswer, ""},
+	{fido.ErrNoPresence, api.CodeKeyBadAnswer, ""},
+	{fido.ErrBadSignature, api.CodeKeyBadAnswer, ""},
+	{fido.ErrAlgorithm, api.CodeKeyBadAnswer, ""},
+	{fido.ErrAttestation, api.CodeKeyBadAnswer, ""},
+	{fido.ErrBadAnswer, api.CodeKeyBadAnswer, ""},
+	{fido.ErrGone, api.CodeKeyFailed, ""},
+	{fido.ErrTimeout, api.CodeKeyFailed, ""},
+	{fido.ErrHelper, api.CodeKeyFailed, ""},
+	{fido.ErrCancelled, api.CodeCallerGone, ""},
+
+	{context.Canceled, api.CodeCallerGone, "the program that asked is gone"},
+	{context.DeadlineExceeded, api.CodeInternal, "this took too long: try again"},
+}
+
+// Of is err as it leaves a door; nil for nil. An error that no row knows becomes "internal" with an
+// id under which its true text stands in the log, and nowhere else.
+func (e *Errors) Of(err error) *api.Error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*api.Error](err); ok {
+		return known
+	}
+	for _, r := range table {
+		if !errors.Is(err, r.is) {
+			continue
+		}
+		if r.text == "" {
+			return &api.Error{Code: r.code, Message: message(err)}
+		}
+		e.log.Warn("an operation failed", slog.String("code", string(r.code)), slog.String("error", err.Error()))
+		return &api.Error{Code: r.code, Message: r.text}
+	}
+	return e.Internal(err.Error())
+}
+
+// Internal is the error that says nothing but where in the log to look; what happened goes there.
+func (e *Errors) Internal(what string) *api.Error {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	id := hex.EncodeToString(b[:])
+	e.log.Error("an unexpected error", slog.String("error_id", id), slog.String("error", what))
+	return api.Errorf(api.CodeInternal, "something went wrong inside fobd: look for %s in its log", id)
+}
+
+// message is an error's text for people: the device's own words where a key failed, on one line and
+// bounded.
+func message(err error) string {
+	if d, ok := errors.AsType[*fido.DeviceError](err); ok {
+		err = d
+	}
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsGraphic(r):
+			return -1
+		default:
+			return r
+		}
+	}, err.Error())
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}
