@@ -1,0 +1,238 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/store"
+)
+
+// rpName is what a key with a display shows beside the RP ID.
+const rpName = "Fob"
+
+// canAdd refuses what could not be added.
+func (r *Request) canAdd() error {
+	m := &r.ask.Method
+	if m.Type != string(method.TypeKey) {
+		return fmt.Errorf("%w: a method of type %q cannot be added", ErrBadRequest, m.Type)
+	}
+	adds := 1
+	if m.Backup {
+		adds = 2
+	}
+	if len(r.methods)+adds > method.MaxPerUser {
+		return method.ErrTooMany
+	}
+	for _, name := range []string{m.Name, m.BackupName} {
+		if name == "" {
+			continue
+		}
+		if err := method.CheckName(name); err != nil {
+			return err
+		}
+		if method.FreeName(r.methods, name) != name {
+			return fmt.Errorf("%w: %q", method.ErrNameTaken, name)
+		}
+	}
+	if m.Name != "" && m.Name == m.BackupName {
+		return fmt.Errorf("%w: %q", method.ErrNameTaken, m.Name)
+	}
+	r.stepUpNeed()
+	_, err := r.e.plugged(r.ask.KeyID)
+	return err
+}
+
+// addMethod registers a key and, if asked, a second one. The user's first method needs no approval;
+// every later one a fresh one at the strongest strength that the user has registered.
+func (r *Request) addMethod() (outcome, error) {
+	if len(r.methods) > 0 {
+		if err := r.stepUp(); err != nil {
+			return outcome{}, err
+		}
+	}
+	key, err := r.newKey(r.ctx, r.ask.KeyID)
+	if err != nil {
+		return outcome{}, err
+	}
+	first, seq, err := r.enrol(r.ctx, key, r.ask.Method.Name)
+	if err != nil {
+		return outcome{}, err
+	}
+	added, failed := []method.Method{first}, error(nil)
+	if r.ask.Method.Backup {
+		r.unseal()
+		r.methods = append(r.methods, first)
+		backup, backupSeq, err := r.enrolBackup(key, first)
+		if err == nil {
+			added, seq = append(added, backup), backupSeq
+		} else {
+			failed = fmt.Errorf("the key “%s” is registered, the backup key is not: %w", first.Name, err)
+		}
+	}
+	r.e.announceMethods()
+	return outcome{err: failed, view: func(v *View) {
+		v.Methods, v.Strength, v.SelfAsserted, v.LogSeq = added, first.Strength(), r.e.cfg.SelfAsserted, seq
+	}}, nil
+}
+
+// stepUp is the approval of a change of methods. It stands in the log by itself: the tap was given,
+// whatever becomes of the change.
+func (r *Request) stepUp() error {
+	r.say("First approve this with a key that is registered")
+	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", r.ask.Method.Name)
+	if err != nil {
+		return err
+	}
+	if _, err := r.decide(a, "step-up: may change sign-in methods", nil); err != nil {
+		return err
+	}
+	r.unseal()
+	return nil
+}
+
+// newKey finds the key to register: the one that is plugged in, or of several the one that a person
+// touches, apart from those that are registered already.
+func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
+	keys, err := r.e.plugged(only)
+	if err != nil {
+		return fido.Key{}, err
+	}
+	if len(keys) > 1 && len(r.methods) > 0 {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool {
+			return r.asks(ctx, holder{key: k, methods: r.methods}) == nil
+		})
+		if err := context.Cause(ctx); err != nil {
+			return fido.Key{}, err
+		}
+		if len(keys) == 0 {
+			return fido.Key{}, ErrKeyRegistered
+		}
+	}
+	if len(keys) == 1 {
+		return keys[0], nil
+	}
+	r.say("Touch the key that you want to register")
+	return r.choose(ctx, keys)
+}
+
+// enrolBackup waits for another key than the first and registers it.
+func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, uint64, error) {
+	var key fido.Key
+	for text := "Plug in the backup key, then press Enter"; ; text = "No other key is plugged in: plug in the backup key, then press Enter" {
+		keys, err := r.e.plugged("")
+		if err != nil && !errors.Is(err, ErrNoKey) {
+			return method.Method{}, 0, err
+		}
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool { return k.ID == first.ID })
+		if len(keys) > 1 {
+			if key, err = r.choose(r.ctx, keys); err != nil {
+				return method.Method{}, 0, err
+			}
+			break
+		}
+		if len(keys) == 1 {
+			key = keys[0]
+			break
+		}
+		r.say("%s", text)
+		if _, err := r.prompt(r.ctx, Prompt{Type: PromptConfirm, Text: text}); err != nil {
+			return method.Method{}, 0, err
+		}
+	}
+	name := r.ask.Method.BackupName
+	if name == "" {
+		name = method.FreeName(r.methods, m.Name+" backup")
+	}
+	return r.enrol(r.ctx, key, name)
+}
+
+// enrol makes a credential on the key, verifies its attestation, tests it with a second tap, and
+// puts it on disk. Until the test it counts for nothing.
+func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Method, uint64, error) {
+	defer r.withdraw()
+	if name == "" {
+		name = method.FreeName(r.methods, k.Name)
+	}
+	info, err := r.info(ctx, k)
+	if err != nil {
+		return method.Method{}, 0, err
+	}
+	m, err := r.makeCredential(ctx, k, info, name)
+	if err != nil {
+		return method.Method{}, 0, err
+	}
+	r.withdraw()
+	need := policy.Key
+	if info.HasUV() {
+		need = policy.Verified
+	}
+	test := holder{key: k, methods: []method.Method{m}}
+	a, err := r.race(ctx, []holder{test}, need, name)
+	if err != nil {
+		return method.Method{}, 0, fmt.Errorf("the test of the new method failed, so it was not registered: %w", err)
+	}
+	defer a.done()
+	m.Key.Counter, m.Key.KeyID, m.Used = a.proof.Counter, k.ID, r.e.cfg.Clock.Now().UTC()
+	a.method = m
+	seq, err := r.commit(func(tx *store.Tx) error {
+		stored, err := method.Add(tx, m)
+		m = stored
+		return err
+	}, r.approvedBy(a, fmt.Sprintf("registered the key “%s”", name)))
+	return m, seq, err
+}
+
+// makeCredential is the first tap of an enrolment.
+func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info, name string) (method.Method, error) {
+	id, err := r.e.newID()
+	if err != nil {
+		return method.Method{}, err
+	}
+	handle := make([]byte, 32)
+	if _, err := io.ReadFull(r.e.cfg.Rand, handle); err != nil {
+		return method.Method{}, fmt.Errorf("cannot make a user handle: %w", err)
+	}
+	algorithm := fido.AlgES256
+	if info.Supports(fido.AlgEdDSA) {
+		algorithm = fido.AlgEdDSA
+	}
+	verbatim, hash, err := r.clientData(r.ask.Require, name)
+	if err != nil {
+		return method.Method{}, err
+	}
+	uv := &userVerification{r: r, key: k, wanted: info.HasPIN() || info.HasUV()}
+	var made fido.Attestation
+	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
+	letGo, err := r.blink(ctx, k, uv, func(ctx context.Context) (err error) {
+		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
+			RPID: r.e.rpID, RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
+			Algorithm: algorithm, Exclude: credentialIDs(r.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
+		}, r.left())
+		return err
+	})
+	if errors.Is(err, fido.ErrExcluded) {
+		return method.Method{}, fmt.Errorf("%s: %w", k.Name, ErrKeyRegistered)
+	}
+	if err != nil {
+		return method.Method{}, err
+	}
+	letGo()
+	reg, err := fido.VerifyAttestation(r.e.rpID, hash, []int{algorithm}, made)
+	if err != nil {
+		return method.Method{}, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
+	}
+	return method.Method{
+		ID: id, UID: r.e.cfg.Owner.UID, User: r.e.cfg.Owner.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
+		Key: &method.Key{
+			RPID: r.e.rpID, CredentialID: reg.CredentialID, PublicKey: reg.PublicKey, Algorithm: reg.Algorithm,
+			AAGUID: reg.AAGUID, Counter: reg.Counter, UV: reg.UserVerified, Attestation: reg.Attestation,
+			Statement: made.Statement, AuthData: made.AuthData, ClientData: verbatim, KeyID: k.ID,
+		},
+	}, nil
+}

@@ -1,0 +1,50 @@
+package signin
+
+import "errors"
+
+// What a call of the engine, or a request, may end in. Errors of this package wrap one of these or
+// one of the sentinels of packages fido, method, store, caller and policy.
+var (
+	ErrBadRequest    = errors.New("the request makes no sense")
+	ErrUnknownUser   = errors.New("there is no such user here")
+	ErrUserChanged   = errors.New("this user id had another name when its sign-in methods were registered")
+	ErrNoMethod      = errors.New("no sign-in method is registered: add one with “fob methods add key”")
+	ErrNoKey         = errors.New("no security key is plugged in: plug one in and try again")
+	ErrKeyNotFound   = errors.New("there is no such key: it may have been unplugged (list them with “fob keys”)")
+	ErrKeyNotOwn     = errors.New("no key that is plugged in is registered: plug in a registered one, or register this one with “fob methods add key”")
+	ErrKeyRegistered = errors.New("this key is registered already")
+	ErrTooMany       = errors.New("three requests are pending already: answer or cancel one of them first")
+	ErrNotFound      = errors.New("there is no such request")
+	ErrNotPending    = errors.New("this is no longer pending")
+	ErrFewRetries    = errors.New("the key has three or fewer PIN tries left, and Fob does not risk them here: check the PIN with “fob keys change-pin”")
+	ErrPINPlace      = errors.New("a PIN can be typed at this machine only, not over D-Bus and not from elsewhere")
+	ErrPINLength     = errors.New("the new PIN does not have the length that the key wants")
+	ErrNotConfirmed  = errors.New("it was not confirmed: nothing was changed")
+	ErrSameKey       = errors.New("this is the same key: a backup must be another one")
+	ErrWeaker        = errors.New("policy needs more strength than this: ask for the same or more")
+	ErrCallerGone    = errors.New("the program that asked is gone")
+	ErrShuttingDown  = errors.New("Fob is shutting down")
+)
+
+// How a person or the clock ends a request; these are causes, and decisions follow from them.
+var (
+	errDenied    = errors.New("denied")
+	errReported  = errors.New("reported")
+	errExpired   = errors.New("nobody answered in time")
+	errCancelled = errors.New("cancelled")
+)
+
+// decisionOf turns the reason why a request ended without an approval into its decision. A failure
+// that nobody decided counts as cancelled: nothing was approved.
+func decisionOf(err error) Decision {
+	switch {
+	case errors.Is(err, errDenied):
+		return Denied
+	case errors.Is(err, errReported):
+		return Reported
+	case errors.Is(err, errExpired):
+		return Expired
+	default:
+		return Cancelled
+	}
+}

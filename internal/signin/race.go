@@ -1,0 +1,390 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/policy"
+)
+
+const (
+	// preflightLimit bounds the silent question which of several keys holds a credential: some
+	// firmware takes it for a real one and waits for a touch.
+	preflightLimit = time.Second
+	// appShare is how long a key blinks at a time for a request that an ordinary program began.
+	appShare = 15 * time.Second
+	// quickAnswer is a touch time-out too early to be one; after quickLimit of them in a row the
+	// key is taken to be broken.
+	quickAnswer = 500 * time.Millisecond
+	quickLimit  = 3
+)
+
+// holder is a plugged key that holds, or may hold, credentials of some of the user's methods.
+type holder struct {
+	key     fido.Key
+	methods []method.Method
+}
+
+// approve gets one tap that proves at least need, from any plugged key that holds a credential of
+// ms. only restricts it to one key, by id; about names the method that the request is about. The
+// caller calls done on the approval once it is on disk or given up.
+func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method.Method, only, about string) (approval, error) {
+	defer r.withdraw()
+	holders, err := r.holders(ctx, ms, only)
+	if err != nil {
+		return approval{}, err
+	}
+	if need == policy.Verified && len(holders) > 1 {
+		keys := make([]fido.Key, len(holders))
+		for i, h := range holders {
+			keys[i] = h.key
+		}
+		chosen, err := r.choose(ctx, keys)
+		if err != nil {
+			return approval{}, err
+		}
+		holders = slices.DeleteFunc(holders, func(h holder) bool { return h.key.ID != chosen.ID })
+		r.withdraw()
+	}
+	return r.race(ctx, holders, need, about)
+}
+
+// race offers all holders at once. The first tap that proves enough wins, and the others are let go
+// at once; one that fails stands in nobody's way.
+func (r *Request) race(ctx context.Context, holders []holder, need policy.Strength, about string) (approval, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(errCancelled)
+	type result struct {
+		approval
+		err error
+	}
+	results := make(chan result)
+	for _, h := range holders {
+		r.offer(h.key.ID, func(o *Offer) { o.KeyName = h.key.Name })
+	}
+	for _, h := range holders {
+		r.offers.Go(func() {
+			a, err := r.tapSafely(ctx, h, need, about)
+			select {
+			case results <- result{a, err}:
+			case <-ctx.Done(): // another offer won, or the request is over
+				a.done()
+			}
+		})
+	}
+	var failures []error
+	for range holders {
+		select {
+		case res := <-results:
+			if res.err == nil {
+				return res.approval, nil
+			}
+			failures = append(failures, res.err)
+		case <-ctx.Done():
+			return approval{}, context.Cause(ctx)
+		}
+	}
+	return approval{}, telling(failures)
+}
+
+// telling chooses, of several offers' failures, the one that says most: a key without a credential
+// is only worth a word if that is all there was.
+func telling(failures []error) error {
+	for _, err := range failures {
+		if !errors.Is(err, ErrKeyNotOwn) {
+			return err
+		}
+	}
+	return failures[0]
+}
+
+// tapSafely is tap with its end shown in the offer, and a panic taken for a failure.
+func (r *Request) tapSafely(ctx context.Context, h holder, need policy.Strength, about string) (a approval, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.e.cfg.Log.Error("offer panicked", "request", r.id, "panic", fmt.Sprint(p))
+			err = errors.New("the offer failed inside")
+		}
+		if ctx.Err() != nil {
+			return // another offer won, or the request is over
+		}
+		r.offer(h.key.ID, func(o *Offer) {
+			if err != nil {
+				o.State, o.Err = OfferFailed, err
+				return
+			}
+			o.State, o.MethodID, o.MethodName = OfferDone, a.method.ID, a.method.Name
+		})
+	}()
+	return r.tap(ctx, h, need, about)
+}
+
+// tap makes one key blink until it was touched and its answer is verified. The key stays held, so
+// that its counters reach the disk in the order in which they were made, until letGo.
+func (r *Request) tap(ctx context.Context, h holder, need policy.Strength, about string) (a approval, err error) {
+	uv := &userVerification{r: r, key: h.key, wanted: need == policy.Verified}
+	letGo, err := r.blink(ctx, h.key, uv, func(ctx context.Context) (err error) {
+		a, err = r.assert(ctx, h, need, about, uv)
+		return err
+	})
+	if errors.Is(err, fido.ErrNoCredential) {
+		err = ErrKeyNotOwn
+	}
+	if err != nil {
+		return approval{}, err
+	}
+	a.letGo = letGo
+	return a, nil
+}
+
+// blink runs an operation that waits for a touch, when it is this request's turn and until the key
+// was touched: the key's own time-out and a lost turn begin it again, until ctx ends. On success
+// the key is still held: call letGo.
+func (r *Request) blink(ctx context.Context, k fido.Key, uv *userVerification, op func(context.Context) error) (letGo func(), err error) {
+	claim := r.e.turns.join(k.ID, r.claimant())
+	defer func() {
+		uv.wipe()
+		if err != nil {
+			claim.leave()
+		}
+	}()
+	for quick := 0; ; {
+		if err := uv.prepare(ctx); err != nil {
+			return nil, err
+		}
+		lease, err := claim.wait(ctx, func(s claimState, others []string) { r.showQueue(k, s, others) })
+		if err != nil {
+			return nil, err
+		}
+		r.showTouch(k)
+		begun := r.e.cfg.Clock.Boot()
+		err = op(lease.ctx)
+		revoked := lease.revoked()
+		uv.wipe()
+		if err == nil {
+			return sync.OnceFunc(func() { lease.release(); claim.leave() }), nil
+		}
+		lease.release()
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case revoked || uv.again(err):
+		case errors.Is(err, fido.ErrTouchTimeout):
+			if r.e.cfg.Clock.Boot()-begun > quickAnswer {
+				quick = 0
+				continue
+			}
+			if quick++; quick >= quickLimit {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+}
+
+// assert asks the key once and verifies its answer.
+func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, about string, uv *userVerification) (approval, error) {
+	verbatim, hash, err := r.clientData(need, about)
+	if err != nil {
+		return approval{}, err
+	}
+	args := fido.AssertArgs{RPID: r.e.rpID, ClientDataHash: hash[:], Allow: credentialIDs(h.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin}
+	answers, err := r.e.cfg.Devices.Assert(ctx, h.key, args, r.left())
+	if err != nil {
+		return approval{}, err
+	}
+	for _, answer := range answers {
+		at := slices.IndexFunc(h.methods, func(m method.Method) bool { return slices.Equal(m.Key.CredentialID, answer.CredentialID) })
+		if at < 0 {
+			continue
+		}
+		m := h.methods[at]
+		proof, err := fido.VerifyAssertion(fido.Credential{
+			ID: m.Key.CredentialID, PublicKey: m.Key.PublicKey, Algorithm: m.Key.Algorithm, RPID: m.Key.RPID, Counter: m.Key.Counter,
+		}, hash, answer, need == policy.Verified)
+		a := approval{
+			method: m, keyID: h.key.ID, proof: proof,
+			receipt: audit.Receipt{
+				RPID: m.Key.RPID, CredentialID: m.Key.CredentialID, PublicKey: m.Key.PublicKey, Algorithm: m.Key.Algorithm,
+				ClientData: verbatim, AuthData: answer.AuthData, Signature: answer.Signature,
+			},
+		}
+		if errors.Is(err, fido.ErrCounterBack) {
+			return approval{}, r.suspect(a, method.ErrClone)
+		}
+		if err != nil {
+			return approval{}, fmt.Errorf("%s: %w: %w", h.key.Name, fido.ErrBadAnswer, err)
+		}
+		return a, nil
+	}
+	return approval{}, fmt.Errorf("%s: %w: it answered for another credential", h.key.Name, fido.ErrBadAnswer)
+}
+
+// holders finds the plugged keys that can be asked. One key is simply asked; of several, those that
+// say at once that they hold no credential are left out.
+func (r *Request) holders(ctx context.Context, ms []method.Method, only string) ([]holder, error) {
+	keys, err := r.e.plugged(only)
+	if err != nil {
+		return nil, err
+	}
+	holders := make([]holder, len(keys))
+	for i, k := range keys {
+		holders[i] = holder{key: k, methods: ms}
+	}
+	if len(holders) == 1 {
+		return holders, nil
+	}
+	holds := make([]bool, len(holders))
+	var asked sync.WaitGroup
+	for i, h := range holders {
+		asked.Go(func() { holds[i] = r.mayHold(ctx, h) })
+	}
+	asked.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	i := -1
+	holders = slices.DeleteFunc(holders, func(holder) bool { i++; return !holds[i] })
+	if len(holders) == 0 {
+		return nil, ErrKeyNotOwn
+	}
+	return holders, nil
+}
+
+// mayHold reports whether the key may hold one of the credentials: one that does not say no.
+func (r *Request) mayHold(ctx context.Context, h holder) bool {
+	return !errors.Is(r.asks(ctx, h), fido.ErrNoCredential)
+}
+
+// asks asks the key silently, within preflightLimit, for one of the credentials: nil if it has one,
+// fido.ErrNoCredential if it says that it has none, another error where it says neither.
+func (r *Request) asks(ctx context.Context, h holder) error {
+	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
+	defer cancel()
+	done, err := r.e.turns.exclusive(ctx, h.key.ID)
+	if err != nil {
+		return err // it blinks for another request
+	}
+	defer done()
+	_, hash, err := r.clientData(policy.None, "")
+	if err != nil {
+		return err
+	}
+	_, err = r.e.cfg.Devices.Assert(ctx, h.key, fido.AssertArgs{
+		RPID: r.e.rpID, ClientDataHash: hash[:], Allow: credentialIDs(h.methods), Silent: true,
+	}, preflightLimit)
+	return err
+}
+
+// choose lets a person pick one of several keys by touching it.
+func (r *Request) choose(ctx context.Context, keys []fido.Key) (fido.Key, error) {
+	defer r.withdraw()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(errCancelled)
+	type result struct {
+		key fido.Key
+		err error
+	}
+	results := make(chan result, len(keys))
+	for _, k := range keys {
+		r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
+		r.offers.Go(func() {
+			letGo, err := r.blink(ctx, k, new(userVerification), func(ctx context.Context) error {
+				return r.e.cfg.Devices.Select(ctx, k, r.left())
+			})
+			if err == nil {
+				letGo()
+			} else if ctx.Err() == nil {
+				r.offer(k.ID, func(o *Offer) { o.State, o.Err = OfferFailed, err })
+			}
+			results <- result{k, err}
+		})
+	}
+	var failures []error
+	for range keys {
+		select {
+		case res := <-results:
+			if res.err == nil {
+				return res.key, nil
+			}
+			failures = append(failures, res.err)
+		case <-ctx.Done():
+			return fido.Key{}, context.Cause(ctx)
+		}
+	}
+	return fido.Key{}, telling(failures)
+}
+
+// plugged lists the keys that are plugged in now, or the one that only names.
+func (e *Engine) plugged(only string) ([]fido.Key, error) {
+	keys, problems, err := e.cfg.Discover()
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for keys: %w", err)
+	}
+	if only != "" {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool { return k.ID != only })
+		if len(keys) == 0 {
+			return nil, ErrKeyNotFound
+		}
+	}
+	if len(keys) == 0 && len(problems) > 0 {
+		return nil, fmt.Errorf("%w (%s: %s)", ErrNoKey, problems[0].Name, problems[0].Text)
+	}
+	if len(keys) == 0 {
+		return nil, ErrNoKey
+	}
+	return keys, nil
+}
+
+// claimant is the request as the queue of a key sees it.
+func (r *Request) claimant() claimant {
+	c := claimant{id: r.id, label: fmt.Sprintf("%s by %s", r.ask.Kind, r.service), root: r.caller.UID == 0}
+	if isApp(r.service) {
+		c.limit = appShare
+	}
+	return c
+}
+
+// left is the time until the deadline; at least a moment, since the deadline itself ends the
+// request.
+func (r *Request) left() time.Duration {
+	return max(r.deadline-r.e.cfg.Clock.Boot(), time.Millisecond)
+}
+
+// showTouch says that the key blinks.
+func (r *Request) showTouch(k fido.Key) {
+	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName = OfferTouch, k.Name })
+	r.say("Touch the key “%s”", k.Name)
+}
+
+// showQueue says why the key does not blink for this request.
+func (r *Request) showQueue(k fido.Key, s claimState, others []string) {
+	state, text := OfferPick, ""
+	switch {
+	case s == claimPaused:
+		state, text = OfferPaused, fmt.Sprintf("The key “%s” stopped blinking: press Enter to go on", k.Name)
+	case len(others) > 0:
+		text = fmt.Sprintf("The key “%s” is also wanted for: %s. Press Enter to use it for this request", k.Name, strings.Join(others, ", "))
+	default:
+		text = fmt.Sprintf("The key “%s” was wanted for another request: press Enter to use it for this one", k.Name)
+	}
+	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName = state, k.Name })
+	r.say("%s", text)
+}
+
+func credentialIDs(ms []method.Method) [][]byte {
+	ids := make([][]byte, len(ms))
+	for i, m := range ms {
+		ids[i] = m.Key.CredentialID
+	}
+	return ids
+}

@@ -1,0 +1,309 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/method"
+)
+
+// kind is what a request of one kind does: check refuses before it begins, run does it and returns
+// how it was approved, or why not.
+type kind struct {
+	check func(*Request) error
+	run   func(*Request) (outcome, error)
+}
+
+// kinds holds the steps of every kind of request.
+var kinds = map[Kind]kind{
+	KindSignIn:       {check: (*Request).canTap, run: (*Request).signIn},
+	KindTest:         {check: (*Request).canTest, run: (*Request).testMethod},
+	KindAddMethod:    {check: (*Request).canAdd, run: (*Request).addMethod},
+	KindRemoveMethod: {check: (*Request).canRemove, run: (*Request).removeMethod},
+	KindSetPIN:       {check: (*Request).canCare, run: (*Request).setPIN},
+	KindReset:        {check: (*Request).canCare, run: (*Request).reset},
+}
+
+// Request is one thing in which a person takes part, from Begin to its decision. It is safe for
+// concurrent use.
+type Request struct {
+	e        *Engine
+	id       string
+	ask      Ask
+	caller   caller.Caller
+	service  string
+	timeout  time.Duration
+	begun    time.Time
+	deadline time.Duration   // on the boot clock
+	methods  []method.Method // the user's, when the request began
+	steps    func(*Request) (outcome, error)
+
+	ctx  context.Context // ends with the cause why
+	end  context.CancelCauseFunc
+	done chan struct{} // closed after the decision is known and nothing of the request runs on
+
+	mu        sync.Mutex
+	view      View
+	prompts   []*openPrompt
+	promptSeq int
+	sealed    bool // a decision is being written: too late to deny
+	watchers  map[chan View]struct{}
+	offers    sync.WaitGroup // goroutines that still talk to a key
+}
+
+// ID is the request's id.
+func (r *Request) ID() string { return r.id }
+
+// Done is closed when the request has ended and its keys are let go.
+func (r *Request) Done() <-chan struct{} { return r.done }
+
+// View is the request's state now.
+func (r *Request) View() View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.snapshot()
+}
+
+// Watch gives the request's states: the one now, and then the latest whenever it has changed. The
+// last one has the decision; the channel is closed after it. Call stop to watch no longer.
+func (r *Request) Watch() (states <-chan View, stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ch := make(chan View, 1)
+	ch <- r.snapshot()
+	if !r.view.Pending() {
+		close(ch)
+		return ch, func() {}
+	}
+	if r.watchers == nil {
+		r.watchers = make(map[chan View]struct{})
+	}
+	r.watchers[ch] = struct{}{}
+	return ch, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.watchers, ch)
+	}
+}
+
+// outcome is how a request was approved.
+type outcome struct {
+	view func(*View) // fills in what the approval proved
+	// err is a part that failed after the approval stood, such as the backup key.
+	err error
+}
+
+// run does the request's steps and ends it. Whatever goes wrong, the request ends and says how.
+func (r *Request) run() {
+	defer close(r.done)
+	out, err := r.guarded()
+	if err == nil {
+		r.finish(Approved, out.err, out.view)
+	} else {
+		if cause := context.Cause(r.ctx); cause != nil {
+			err = cause // what ended the request, not what fell over because of it
+		}
+		d := decisionOf(err)
+		seq, logErr := r.recordEnd(d, err)
+		if logErr != nil {
+			r.e.cfg.Log.Error("cannot write the log", "request", r.id, "decision", d, "error", logErr)
+		}
+		r.finish(d, personsEnd(err), func(v *View) { v.LogSeq = seq })
+	}
+	r.end(errCancelled) // frees the context; offers that still run stop now
+	r.offers.Wait()
+}
+
+// guarded runs the steps; a panic in them is the request's failure and not the daemon's.
+func (r *Request) guarded() (out outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.e.cfg.Log.Error("request panicked", "request", r.id, "panic", fmt.Sprint(p))
+			out, err = outcome{}, errors.New("the request failed inside")
+		}
+	}()
+	return r.steps(r)
+}
+
+// personsEnd is the error that goes with a decision: none where a person or the clock decided.
+func personsEnd(err error) error {
+	for _, decided := range []error{errDenied, errReported, errExpired, errCancelled} {
+		if errors.Is(err, decided) {
+			return nil
+		}
+	}
+	return err
+}
+
+// finish publishes the decision. The request no longer counts as pending by then: who has heard of
+// its end may begin another.
+func (r *Request) finish(d Decision, err error, fill func(*View)) {
+	r.e.forget(r)
+	r.publish(func(v *View) {
+		v.Decision, v.Err, v.Progress = d, err, ""
+		r.prompts = nil
+		if fill != nil {
+			fill(v)
+		}
+	})
+	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "decision", d, "service", r.service)
+}
+
+// stop ends the request for a reason, unless its decision is being written already.
+func (r *Request) stop(why error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed || !r.view.Pending() || r.ctx.Err() != nil {
+		return ErrNotPending
+	}
+	r.end(why)
+	return nil
+}
+
+// seal is the point of no return: it fails with the reason if the request has ended or its time is
+// over (also time slept through), and from then on nobody can deny it. unseal opens it again for a
+// further step.
+func (r *Request) seal() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := context.Cause(r.ctx); err != nil {
+		return err
+	}
+	if r.e.cfg.Clock.Boot() > r.deadline {
+		r.end(errExpired)
+		return errExpired
+	}
+	r.sealed = true
+	return nil
+}
+
+func (r *Request) unseal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sealed = false
+}
+
+// publish changes the view and tells everyone who watches.
+func (r *Request) publish(change func(*View)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.view.Pending() {
+		return
+	}
+	change(&r.view)
+	v := r.snapshot()
+	for ch := range r.watchers {
+		select { // the latest state takes the place of one nobody has read
+		case <-ch:
+		default:
+		}
+		ch <- v
+		if !v.Pending() {
+			close(ch)
+			delete(r.watchers, ch)
+		}
+	}
+	r.e.board.show(v)
+}
+
+// snapshot copies the view with its prompts. The caller holds r.mu.
+func (r *Request) snapshot() View {
+	v := r.view
+	v.Offers = slices.Clone(v.Offers)
+	v.Methods = slices.Clone(v.Methods)
+	v.Prompts = nil
+	if !v.Pending() {
+		return v
+	}
+	for _, p := range r.prompts {
+		v.Prompts = append(v.Prompts, p.Prompt)
+	}
+	for _, o := range v.Offers {
+		if o.State == OfferTouch {
+			v.Prompts = append(v.Prompts, Prompt{
+				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
+				Text: fmt.Sprintf("Touch the key “%s”", o.KeyName),
+			})
+		}
+	}
+	return v
+}
+
+// say sets the line of progress.
+func (r *Request) say(format string, args ...any) {
+	r.publish(func(v *View) { v.Progress = fmt.Sprintf(format, args...) })
+}
+
+// offer changes the offer of a key, adding it if it is new.
+func (r *Request) offer(keyID string, change func(*Offer)) {
+	r.publish(func(v *View) {
+		at := slices.IndexFunc(v.Offers, func(o Offer) bool { return o.KeyID == keyID })
+		if at < 0 {
+			at = len(v.Offers)
+			v.Offers = append(v.Offers, Offer{Type: "key", KeyID: keyID, State: OfferWaiting})
+		}
+		change(&v.Offers[at])
+	})
+}
+
+// withdraw takes all offers back, between one step and the next.
+func (r *Request) withdraw() { r.publish(func(v *View) { v.Offers = nil }) }
+
+// openPrompt is a prompt that waits for its answer.
+type openPrompt struct {
+	Prompt
+	answers chan Answer // has room for one
+}
+
+// prompt asks the person something and waits for the answer.
+func (r *Request) prompt(ctx context.Context, p Prompt) (Answer, error) {
+	open := &openPrompt{Prompt: p, answers: make(chan Answer, 1)}
+	r.publish(func(*View) {
+		r.promptSeq++
+		open.ID = fmt.Sprintf("p%d", r.promptSeq)
+		r.prompts = append(r.prompts, open)
+	})
+	defer func() {
+		r.publish(func(*View) {
+			r.prompts = slices.DeleteFunc(r.prompts, func(o *openPrompt) bool { return o == open })
+		})
+		select { // an answer that came too late is not kept
+		case late := <-open.answers:
+			late.PIN.Wipe()
+		default:
+		}
+	}()
+	select {
+	case a := <-open.answers:
+		return a, nil
+	case <-ctx.Done():
+		return Answer{}, context.Cause(ctx)
+	}
+}
+
+// answer hands an answer to the prompt that it names. Only the first one counts.
+func (r *Request) answer(a Answer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := slices.IndexFunc(r.prompts, func(o *openPrompt) bool { return o.ID == a.Prompt })
+	if at < 0 {
+		a.PIN.Wipe()
+		return ErrNotPending
+	}
+	if open := r.prompts[at]; (open.Type == PromptPIN) != (a.PIN.Len() > 0) {
+		a.PIN.Wipe()
+		return fmt.Errorf("%w: this prompt asks for something else", ErrBadRequest)
+	}
+	select {
+	case r.prompts[at].answers <- a:
+		return nil
+	default:
+		a.PIN.Wipe()
+		return ErrNotPending
+	}
+}

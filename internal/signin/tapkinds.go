@@ -1,0 +1,101 @@
+package signin
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/store"
+)
+
+// canTap refuses a request for which nobody could tap anything.
+func (r *Request) canTap() error {
+	if len(r.methods) == 0 {
+		return ErrNoMethod
+	}
+	_, err := r.e.plugged(r.ask.KeyID)
+	return err
+}
+
+// signIn is a tap on one of the user's keys.
+func (r *Request) signIn() (outcome, error) {
+	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
+	if err != nil {
+		return outcome{}, err
+	}
+	return r.decide(a, "", nil)
+}
+
+// canTest refuses the test of a method that is not there.
+func (r *Request) canTest() error {
+	if r.ask.Method.ID == "" {
+		return r.canTap()
+	}
+	m, err := r.methodByID(r.ask.Method.ID)
+	if err != nil {
+		return err
+	}
+	r.methods = []method.Method{m}
+	return r.canTap()
+}
+
+// testMethod is a tap that lets nobody in: it shows that a method works.
+func (r *Request) testMethod() (outcome, error) {
+	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
+	if err != nil {
+		return outcome{}, err
+	}
+	out, err := r.decide(a, "test", nil)
+	r.e.announceMethods()
+	return out, err
+}
+
+// canRemove refuses the removal of a method that is not there, and of the last one unless it is
+// forced.
+func (r *Request) canRemove() error {
+	if _, err := r.methodByID(r.ask.Method.ID); err != nil {
+		return err
+	}
+	if len(r.methods) == 1 && !r.ask.Method.Force {
+		return fmt.Errorf("%w: register another first, or remove it with --force", method.ErrLast)
+	}
+	r.stepUpNeed()
+	return r.canTap()
+}
+
+// removeMethod takes a method away, after a fresh approval at the strongest strength that the user
+// has registered.
+func (r *Request) removeMethod() (outcome, error) {
+	gone, err := r.methodByID(r.ask.Method.ID)
+	if err != nil {
+		return outcome{}, err
+	}
+	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", gone.Name)
+	if err != nil {
+		return outcome{}, err
+	}
+	out, err := r.decide(a, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
+		_, err := method.Remove(tx, gone.UID, gone.ID, r.ask.Method.Force)
+		return err
+	})
+	if err == nil {
+		r.e.announceMethods()
+	}
+	return out, err
+}
+
+// stepUpNeed raises what the request requires to the strongest strength that is registered.
+func (r *Request) stepUpNeed() {
+	for _, m := range r.methods {
+		r.ask.Require = max(r.ask.Require, m.Strength())
+	}
+}
+
+// methodByID finds one of the user's methods.
+func (r *Request) methodByID(id string) (method.Method, error) {
+	at := slices.IndexFunc(r.methods, func(m method.Method) bool { return m.ID == id })
+	if at < 0 {
+		return method.Method{}, method.ErrNotFound
+	}
+	return r.methods[at], nil
+}
