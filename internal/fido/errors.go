@@ -22,6 +22,8 @@ var (
 	ErrNotAllowed     = errors.New("the key does not allow this now")
 	ErrUnsupported    = errors.New("the key cannot do this")
 	ErrGone           = errors.New("the key is gone or does not answer")
+	ErrBusy           = errors.New("another program is using the key: try again when it is done")
+	ErrForbidden      = errors.New("this user may not open the key")
 	ErrTimeout        = errors.New("the key did not answer in time")
 	ErrFull           = errors.New("the key has no room left")
 	ErrBadAnswer      = errors.New("the key's answer makes no sense")

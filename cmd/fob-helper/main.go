@@ -1,0 +1,34 @@
+// Command fob-helper runs one operation on one device for fobd, and exits. It is the only program
+// that is linked to the device libraries. It takes its operation on stdin and answers on stdout; it
+// is not for people.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/fobproject/fob/internal/fido/libfido"
+	"github.com/fobproject/fob/internal/helper"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "fob-helper:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) > 1 {
+		return fmt.Errorf("cannot take arguments: fobd starts this program, use fob instead")
+	}
+	if term.IsTerminal(int(os.Stdin.Fd())) || term.IsTerminal(int(os.Stdout.Fd())) {
+		return fmt.Errorf("cannot run on a terminal: fobd starts this program, use fob instead")
+	}
+	if err := helper.Harden(); err != nil {
+		return err
+	}
+	return helper.Serve(os.Stdin, os.Stdout, libfido.Handlers())
+}

@@ -1,0 +1,233 @@
+package libfido
+
+/*
+#cgo pkg-config: libfido2
+#include <fido.h>
+#include <stdlib.h>
+#include <string.h>
+*/
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/helper"
+)
+
+const (
+	// repeat is how often a cancel is sent: one that arrives before the key waits is ignored by it.
+	repeat = 100 * time.Millisecond
+	// winding is how long a cancelled operation may take to end before it is abandoned.
+	winding = 500 * time.Millisecond
+)
+
+// session is one operation on one key: its time limit, and what ends it early.
+type session struct {
+	ctx    context.Context
+	target fido.Target
+	end    time.Time // of the operation
+	probe  *probe
+
+	mu     sync.Mutex
+	cancel func() // tells the key to give up; nil while there is nothing to give up, or the key cannot
+	opened bool
+	touch  bool // the operation waits for a touch
+	fido2  bool
+}
+
+// margin is the last part of an operation's time, in which the key is told to give up, so that it
+// does not go on blinking.
+func (s *session) margin() time.Duration {
+	return min(300*time.Millisecond, time.Duration(s.target.TimeoutMS)*time.Millisecond/5)
+}
+
+// bounded runs f, which blocks in C, on a thread of its own, and returns at the latest when the time
+// of the operation is over. f may then still be blocked: the process is expected to end.
+func bounded(ctx context.Context, t fido.Target, touch bool, f func(*session) error) error {
+	if t.TimeoutMS <= 0 || !strings.HasPrefix(t.Path, "/") || strings.ContainsRune(t.Path, 0) {
+		return badArgument("the key's path or time limit")
+	}
+	s := &session{ctx: ctx, target: t, touch: touch, end: time.Now().Add(time.Duration(t.TimeoutMS) * time.Millisecond)}
+	done := make(chan error, 1)
+	go func() {
+		// libfido2 keeps its flags per thread. The thread ends with the goroutine.
+		runtime.LockOSThread()
+		// Without this, a FIDO2 key whose getInfo makes no sense is silently taken for a U2F key. A
+		// true U2F key says so when it is opened and is not concerned.
+		C.fido_init(C.FIDO_DISABLE_U2F_FALLBACK)
+		done <- s.run(f)
+	}()
+
+	late := time.NewTimer(time.Until(s.end) - s.margin())
+	defer late.Stop()
+	over := time.NewTimer(time.Until(s.end))
+	defer over.Stop()
+	halt := make(chan struct{})
+	defer close(halt)
+	cancelled, timedOut := false, false
+	ended := ctx.Done()
+	for {
+		select {
+		case err := <-done:
+			return s.explain(err, timedOut)
+		case <-late.C:
+			timedOut = true
+			if !cancelled {
+				go s.giveUp(halt)
+			}
+		case <-ended:
+			ended = nil
+			if !s.canGiveUp() {
+				return failure(C.FIDO_ERR_KEEPALIVE_CANCEL, "")
+			}
+			cancelled = true
+			over.Reset(min(winding, time.Until(s.end)))
+			if !timedOut {
+				go s.giveUp(halt)
+			}
+		case <-over.C:
+			if cancelled {
+				return failure(C.FIDO_ERR_KEEPALIVE_CANCEL, "")
+			}
+			return s.explain(failure(C.FIDO_ERR_TIMEOUT, ""), true)
+		}
+	}
+}
+
+// run waits until the key is free, and runs f.
+func (s *session) run(f func(*session) error) error {
+	p, err := newProbe(s.ctx, s.target.Path, s.end)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.probe = p
+	s.mu.Unlock()
+	return f(s)
+}
+
+// canGiveUp reports whether there is anything that the key can be told to give up.
+func (s *session) canGiveUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cancel != nil
+}
+
+// giveUp tells the key to end what it does, again and again until halt.
+func (s *session) giveUp(halt <-chan struct{}) {
+	tick := time.NewTicker(repeat)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		if s.cancel != nil {
+			s.cancel()
+		}
+		s.mu.Unlock()
+		select {
+		case <-halt:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// setCancel says how the key is told to give up from now on; nil: not at all.
+func (s *session) setCancel(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = f
+}
+
+// open opens the key with libfido2. The caller closes it.
+func (s *session) open() (*device, error) {
+	c := C.fido_dev_new()
+	if c == nil {
+		return nil, failure(C.FIDO_ERR_INTERNAL, "out of memory")
+	}
+	d := &device{c: c, s: s}
+	d.arm()
+	path := C.CString(s.target.Path)
+	defer C.free(unsafePointer(path))
+	s.probe.unlock()
+	if r := C.fido_dev_open(c, path); r != C.FIDO_OK {
+		C.fido_dev_free(&d.c)
+		return nil, failure(r, "cannot open the key")
+	}
+	s.mu.Lock()
+	s.opened, s.fido2 = true, bool(C.fido_dev_is_fido2(c))
+	if s.fido2 {
+		s.cancel = func() { C.fido_dev_cancel(c) }
+	}
+	s.mu.Unlock()
+	return d, nil
+}
+
+// device is a key that libfido2 has open. Its calls block; they are made from one goroutine.
+type device struct {
+	c *C.fido_dev_t
+	s *session
+}
+
+// arm gives the next call what is left of the operation's time; without it libfido2 waits for ever.
+func (d *device) arm() {
+	left := time.Until(d.s.end) - d.s.margin()/2
+	C.fido_dev_set_timeout(d.c, C.int(max(left.Milliseconds(), 1)))
+}
+
+func (d *device) isFIDO2() bool { return bool(C.fido_dev_is_fido2(d.c)) }
+
+func (d *device) close() {
+	d.s.setCancel(nil) // nobody uses it from here on
+	C.fido_dev_close(d.c)
+	C.fido_dev_free(&d.c)
+}
+
+// on opens the key for f.
+func (s *session) on(f func(*device) error) error {
+	d, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return f(d)
+}
+
+// explain adds to a failure what libfido2's code does not tell: that the key is gone, or that time
+// was over.
+func (s *session) explain(err error, timedOut bool) error {
+	op, ok := err.(*helper.OpError)
+	if !ok || op.Cause != "" {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	transport := op.Code == C.FIDO_ERR_TX || op.Code == C.FIDO_ERR_RX || op.Code == C.FIDO_ERR_INTERNAL || op.Code == C.FIDO_ERR_TIMEOUT
+	answered := op.Code == C.FIDO_ERR_KEEPALIVE_CANCEL
+	switch {
+	case transport && s.probe.gone():
+		op.Cause = fido.CauseGone
+	case timedOut && s.ctx.Err() == nil && (transport || answered):
+		op.Cause = fido.CauseNoAnswer
+		// A U2F key never waits by itself: it is asked again and again.
+		if s.touch && s.opened && (answered || !s.fido2) {
+			op.Cause = fido.CauseNoTouch
+		}
+	case transport && s.probe.sawBusy():
+		op.Cause = fido.CauseBusy
+	}
+	return op
+}
+
+// failure makes the error of a libfido2 code.
+func failure(code C.int, text string) *helper.OpError {
+	return &helper.OpError{Code: int(code), Name: C.GoString(C.fido_strerr(code)), Text: text}
+}
+
+func badArgument(what string) *helper.OpError {
+	return failure(C.FIDO_ERR_INVALID_ARGUMENT, "cannot use "+what)
+}
