@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/client"
+)
+
+// completeTimeout bounds what a press of the Tab key may cost.
+const completeTimeout = 500 * time.Millisecond
+
+// completeKeys offers the plugged keys.
+func (a *app) completeKeys(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+		keys, err := c.Keys(ctx)
+		var all []named
+		for _, k := range keys {
+			all = append(all, named{k.ID, k.Name})
+		}
+		return all, err
+	})
+}
+
+// completeMethods offers the user's methods.
+func (a *app) completeMethods(user *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+			methods, err := c.Methods(ctx, *user)
+			var all []named
+			for _, m := range methods {
+				all = append(all, named{m.ID, m.Name})
+			}
+			return all, err
+		})
+	}
+}
+
+// completeRequests offers the pending requests.
+func (a *app) completeRequests(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+		requests, err := c.Requests(ctx)
+		var all []named
+		for _, r := range requests {
+			all = append(all, named{r.ID, subject(r)})
+		}
+		return all, err
+	})
+}
+
+// completions offers ids for the first argument. What goes wrong here is nobody's concern: there is
+// then nothing to offer.
+func (a *app) completions(cmd *cobra.Command, args []string, list func(context.Context, *client.Client) ([]named, error)) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+	defer cancel()
+	c, err := a.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := list(ctx, c)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	for _, each := range all {
+		out = append(out, cobra.CompletionWithDesc(client.Show(each.id), client.Show(each.name)))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// complete offers fixed values for a flag.
+func complete(cmd *cobra.Command, flag string, values ...cobra.Completion) {
+	completeFunc(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeFunc panics where the flag does not exist, which every run of the command would show.
+func completeFunc(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+)
+
+// How long a daemon may take to say that a request was cancelled.
+const cancelTimeout = 3 * time.Second
+
+// follower accompanies a request from this terminal until it is decided: it shows what is waited
+// for, asks what the daemon wants asked, and picks the request when Enter is pressed.
+type follower struct {
+	app    *app
+	client *client.Client
+	// own: this process began the request, and takes it back when it is interrupted.
+	own bool
+	// pins come from standard input, or nil: they are asked for at the terminal.
+	pins   *pinInput
+	screen *screen
+
+	state api.RequestState
+	ask   question
+	// rivals says who else waits for the same key, once that was looked up for the offer in rivalsOf.
+	rivals, rivalsOf string
+	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
+	stop error
+}
+
+// update is one thing that a stream of states says.
+type update struct {
+	state api.RequestState
+	err   error
+}
+
+// run follows the states that next gives, and returns the last one. next is called from another
+// goroutine, and must end when ctx does.
+func (f *follower) run(ctx context.Context, next func() (api.RequestState, error)) (api.RequestState, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	updates := make(chan update)
+	go func() {
+		for {
+			state, err := next()
+			select {
+			case updates <- update{state, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil || !state.Pending {
+				return
+			}
+		}
+	}()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP)
+	defer signal.Stop(signals)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	defer f.screen.clear()
+
+	var late <-chan time.Time // runs while the end of a cancelled request is awaited
+	for {
+		var typed chan []byte
+		if f.app.tty != nil {
+			typed = f.app.tty.lines
+		}
+		select {
+		case u := <-updates:
+			if u.err != nil || !u.state.Pending {
+				return f.end(u)
+			}
+			if f.state = u.state; f.stop == nil {
+				f.turn(ctx)
+			}
+		case line, ok := <-typed:
+			if !ok {
+				f.app.tty.close()
+				f.app.tty = nil
+				f.terminalGone()
+				break
+			}
+			f.typed(ctx, line)
+		case sig := <-signals:
+			if sig == syscall.SIGTSTP {
+				f.suspend()
+				break
+			}
+			if f.stop != nil {
+				return f.state, f.stop
+			}
+			f.stop = errStopped
+		case <-tick.C:
+			f.draw()
+		case <-late:
+			return f.state, f.stop
+		}
+		if f.stop != nil && late == nil {
+			if !f.own || f.state.ID == "" {
+				return f.state, f.stop
+			}
+			f.cancel(ctx)
+			late = time.After(cancelTimeout)
+		}
+	}
+}
+
+// end gives the last state, or why there is none.
+func (f *follower) end(u update) (api.RequestState, error) {
+	f.leavePrompt()
+	switch {
+	case f.stop != nil && !errors.Is(f.stop, errStopped):
+		return u.state, f.stop
+	case u.err == nil:
+		return u.state, nil
+	case errors.Is(u.err, io.EOF):
+		return f.state, client.ErrLost
+	default:
+		return f.state, u.err
+	}
+}
+
+// turn looks at a new state: what is asked, what is waited for.
+func (f *follower) turn(ctx context.Context) {
+	f.prompt(ctx)
+	f.findRivals(ctx)
+	if f.ask.active() || f.stop != nil {
+		return
+	}
+	// Enter is only listened to where a person sees that it would do something; where there is no
+	// keyboard, how says what to do instead.
+	if f.pickable() && f.screen.live {
+		_, _ = f.app.keyboard()
+	}
+	f.draw()
+}
+
+// draw shows the line of progress, unless a question stands there.
+func (f *follower) draw() {
+	if f.ask.active() || f.state.ID == "" || f.stop != nil {
+		return
+	}
+	f.screen.progress(f.waiting(), f.state.Deadline)
+}
+
+// waiting says what the request waits for.
+func (f *follower) waiting() string {
+	var touch, held []string
+	paused := false
+	for _, o := range f.state.Offers {
+		switch name := quoted(o.KeyName, o.Key); o.State {
+		case "touch":
+			touch = append(touch, name)
+		case "pick":
+			held = append(held, name)
+		case "paused":
+			held = append(held, name)
+			paused = true
+		}
+	}
+	what := subject(f.state)
+	switch {
+	case len(touch) > 0 && f.state.Kind == api.KindSignIn:
+		return "Touch the key " + strings.Join(touch, " or ") + " to approve: " + what
+	case len(held) > 0 && paused:
+		return "The key " + strings.Join(held, " or ") + " stopped blinking. " + f.how("to make it blink again for the "+what)
+	case len(held) > 0:
+		return "The key " + strings.Join(held, " or ") + " is also wanted by " + f.rivals + ". " + f.how("to give the tap to the "+what)
+	}
+	for _, p := range f.state.Prompts {
+		if p.Type == api.PromptTouch {
+			if f.state.Progress != "" && !strings.Contains(f.state.Progress, p.Text) {
+				return p.Text + ". " + f.state.Progress
+			}
+			return p.Text
+		}
+	}
+	if f.state.Progress != "" {
+		return f.state.Progress
+	}
+	return "Waiting: " + what
+}
+
+// how says by what a held request is picked.
+func (f *follower) how(purpose string) string {
+	if f.app.tty != nil {
+		return "Press Enter " + purpose
+	}
+	return "Run fob requests tap " + f.state.ID + " " + purpose
+}
+
+// findRivals looks up who else waits for a key that this request waits for too.
+func (f *follower) findRivals(ctx context.Context) {
+	key := ""
+	for _, o := range f.state.Offers {
+		if o.State == "pick" {
+			key = o.Key
+			break
+		}
+	}
+	if key == f.rivalsOf && f.rivals != "" {
+		return
+	}
+	f.rivalsOf, f.rivals = key, "another request"
+	if key == "" {
+		return
+	}
+	all, err := f.client.Requests(ctx)
+	if err != nil {
+		return // the line says "another request" then, and the request itself goes on
+	}
+	var names []string
+	for _, r := range all {
+		for _, o := range r.Offers {
+			if r.ID != f.state.ID && o.Key == key {
+				names = append(names, subject(r))
+				break
+			}
+		}
+	}
+	if len(names) > 0 {
+		f.rivals = strings.Join(names, " and ")
+	}
+}
+
+// pickable reports whether picking this request would do something.
+func (f *follower) pickable() bool {
+	for _, o := range f.state.Offers {
+		if o.State == "pick" || o.State == "paused" {
+			return true
+		}
+	}
+	return false
+}
+
+// typed takes a line from the keyboard: the answer to the question, or Enter to pick. Anything else
+// was not meant for anybody.
+func (f *follower) typed(ctx context.Context, line []byte) {
+	defer clear(line)
+	switch {
+	case f.stop != nil:
+	case f.ask.active():
+		f.answer(ctx, line)
+	case len(line) == 0 && f.pickable():
+		if err := f.client.Pick(ctx, f.state.ID); err != nil && !isCode(err, api.CodeNotPending) {
+			f.screen.say("fob: %v", err)
+		}
+	}
+}
+
+// terminalGone: Ctrl-D, or the terminal was closed.
+func (f *follower) terminalGone() {
+	if f.ask.active() {
+		f.stop = errStopped
+	}
+}
+
+// cancel takes the request back; if even that fails, closing the stream does it.
+func (f *follower) cancel(ctx context.Context) {
+	f.leavePrompt()
+	f.screen.clear()
+	ctx, done := context.WithTimeout(ctx, cancelTimeout)
+	defer done()
+	if err := f.client.Cancel(ctx, f.state.ID); err != nil && !isCode(err, api.CodeNotPending) {
+		f.screen.say("fob: %v", err)
+	}
+}
+
+func (f *follower) suspend() {
+	f.screen.clear()
+	if f.app.tty == nil {
+		// Without a terminal of our own there is nothing to put right before and after.
+		_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
+		return
+	}
+	if err := f.app.tty.suspend(); err != nil {
+		f.stop = errStopped
+	}
+	f.draw()
+}
+
+// subject says in a few words what a request is: "sign-in for alice by app:1000:mailer".
+func subject(s api.RequestState) string {
+	kind, ok := kindNames[s.Kind]
+	if !ok {
+		kind = s.Kind
+	}
+	text := kind + " for " + s.User
+	if s.Kind == api.KindSignIn {
+		text += " by " + s.Service
+	}
+	return client.Show(text)
+}
+
+func isCode(err error, code api.Code) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == code
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// keyboard reads lines from the terminal while other things go on. Between prompts nothing typed is
+// shown, so that Enter does not tear the line of progress apart; a prompt for something that is no
+// secret turns the echo on.
+type keyboard struct {
+	tty   *os.File
+	saved unix.Termios
+	echo  bool
+	// lines gives each line that was typed, without its end; it is closed when the terminal is gone or
+	// Ctrl-D was typed.
+	lines chan []byte
+}
+
+// errNoTerminal says that there is nobody to ask.
+var errNoTerminal = errors.New("there is no terminal to ask at")
+
+// openKeyboard takes the terminal over until close. It fails with errNoTerminal where there is none
+// or where it belongs to a program in the foreground: to touch it would stop this process.
+func openKeyboard() (*keyboard, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, errNoTerminal
+	}
+	k := &keyboard{tty: tty, lines: make(chan []byte)}
+	err = k.control(func(fd int) error {
+		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		if err != nil {
+			return err
+		}
+		if group != unix.Getpgrp() {
+			return errNoTerminal
+		}
+		saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err == nil {
+			k.saved = *saved
+		}
+		return err
+	})
+	if err == nil {
+		err = k.setEcho(false)
+	}
+	if err != nil {
+		tty.Close()
+		return nil, fmt.Errorf("%w: %w", errNoTerminal, err)
+	}
+	go k.read()
+	return k, nil
+}
+
+// read ends with the process at the latest: a read of a terminal cannot always be broken off.
+func (k *keyboard) read() {
+	defer close(k.lines)
+	buf := make([]byte, 4096)
+	for {
+		n, err := k.tty.Read(buf)
+		if n > 0 {
+			end := n
+			if buf[end-1] == '\n' {
+				end--
+			}
+			line := make([]byte, end)
+			copy(line, buf)
+			clear(buf[:n])
+			k.lines <- line
+		}
+		if err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+// setEcho shows what is typed, or does not. Lines are edited as usual either way.
+func (k *keyboard) setEcho(on bool) error {
+	k.echo = on
+	mode := k.saved
+	mode.Lflag |= unix.ICANON | unix.ISIG
+	mode.Iflag |= unix.ICRNL
+	if on {
+		mode.Lflag |= unix.ECHO
+	} else {
+		mode.Lflag &^= unix.ECHO | unix.ECHONL
+	}
+	return k.control(func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &mode) })
+}
+
+// suspend gives the terminal back as it was and stops the process, as Ctrl-Z asks; when the process
+// is continued the terminal is taken over again.
+func (k *keyboard) suspend() error {
+	k.restore()
+	if err := unix.Kill(unix.Getpid(), unix.SIGSTOP); err != nil {
+		return err
+	}
+	return k.setEcho(k.echo)
+}
+
+func (k *keyboard) restore() {
+	// Nothing can be done about a terminal that is gone.
+	_ = k.control(func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &k.saved) })
+}
+
+// close gives the terminal back as it was; what was typed and not read is dropped with it.
+func (k *keyboard) close() {
+	k.restore()
+	k.tty.Close()
+}
+
+// control works on the descriptor without File.Fd, which would make reads block in the kernel.
+func (k *keyboard) control(work func(fd int) error) error {
+	raw, err := k.tty.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var workErr error
+	if err := raw.Control(func(fd uintptr) { workErr = work(int(fd)) }); err != nil {
+		return err
+	}
+	return workErr
+}
+
+// keyboard is the terminal, opened when it is first needed.
+func (a *app) keyboard() (*keyboard, error) {
+	if a.tty == nil {
+		k, err := openKeyboard()
+		if err != nil {
+			return nil, err
+		}
+		a.tty = k
+	}
+	return a.tty, nil
+}

@@ -1,0 +1,113 @@
+// Command fob asks the daemon and shows what it says: status, keys, sign-in methods, requests and
+// the log; and it is where PINs are typed. It decides nothing by itself.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+)
+
+func main() {
+	a := &app{stdin: os.Stdin, out: bufio.NewWriter(os.Stdout), stderr: os.Stderr, config: client.Default}
+	os.Exit(a.main(os.Args[1:]))
+}
+
+// app is one run of the command: where it reads and writes, and what its global flags said.
+type app struct {
+	stdin  *os.File
+	out    *bufio.Writer // results, and nothing else
+	stderr *os.File      // progress, prompts and errors
+	config func(socket string) client.Config
+
+	socket string
+	json   bool
+	// begun is set once the command line was understood: errors before that are usage errors.
+	begun  bool
+	daemon *client.Client
+	tty    *keyboard
+}
+
+// main runs a command line and gives the exit code.
+func (a *app) main(args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	if a.tty != nil {
+		a.tty.close()
+	}
+	if a.daemon != nil {
+		a.daemon.Close()
+	}
+	if flushErr := a.out.Flush(); err == nil && flushErr != nil {
+		err = fmt.Errorf("cannot write the result: %w", flushErr)
+	}
+	if err != nil && !a.begun {
+		err = usagef("%s", strings.TrimSpace(err.Error()))
+	}
+	return a.report(cmd, err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fob",
+		Short: "Sign in with a security key, and see who asks",
+		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys, asks for
+approval by a tap on a key, and lists what was decided.
+
+Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage,
+3 no daemon, 4 locked out or throttled, 5 not found, 6 a key's trouble,
+7 internal, 8 forbidden.`,
+		Example: `  fob methods add key --name Blue
+  fob verify --service mailer --timeout 30s
+  fob requests`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { a.begun = true; return nil },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.stderr)
+	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
+	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.verifyCmd(), a.requestsCmd(), a.logCmd(), a.versionCmd())
+	return root
+}
+
+// client is the daemon's client, made when it is first needed.
+func (a *app) client() (*client.Client, error) {
+	if a.daemon == nil {
+		c, err := client.New(a.config(a.socket))
+		if err != nil {
+			return nil, err
+		}
+		a.daemon = c
+	}
+	return a.daemon, nil
+}
+
+// group is a command that only holds others and lists when none is named.
+func group(cmd *cobra.Command, list func(*cobra.Command, []string) error, more ...*cobra.Command) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = list
+	cmd.AddCommand(more...)
+	return cmd
+}
+
+// kindNames are what the kinds of request are called in a sentence.
+var kindNames = map[string]string{
+	api.KindSignIn:       "sign-in",
+	api.KindAddMethod:    "new sign-in method",
+	api.KindRemoveMethod: "removal of a sign-in method",
+	api.KindTest:         "test",
+	api.KindSetPIN:       "new PIN",
+	api.KindReset:        "reset of a key",
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fob": main})
+}
+
+// TestScripts runs the command against a daemon of the test's own, which says what each script wants
+// it to say.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TZ", "UTC")
+			env.Setenv("SOCK", filepath.Join(env.WorkDir, "fob.sock"))
+			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"daemon": startDaemon,
+			"calls":  showCalls,
+			"code":   wantCode,
+		},
+		UpdateScripts: os.Getenv("UPDATE") != "",
+	})
+}
+
+// wantCode runs "code N fob ARGS…": the exit code must be N.
+func wantCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program args...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	if got := exitStatus(err); got != args[0] {
+		ts.Fatalf("exit code %s (%v), want %s", got, err, args[0])
+	}
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+)
+
+func (a *app) methodsCmd() *cobra.Command {
+	var user string
+	list := func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		methods, err := c.Methods(cmd.Context(), user)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(notNil(methods))
+		}
+		return a.printMethods(methods)
+	}
+	cmd := group(&cobra.Command{
+		Use:   "methods",
+		Short: "Register, list, test and remove sign-in methods",
+		Long: `List your sign-in methods, or change them. A method is named by its id, the beginning
+of its id, or its name.
+
+Adding a second method and removing one need an approval with a method that is
+registered already.`,
+		Example: `  fob methods add key --name Blue
+  fob methods add key --name Blue --backup
+  fob methods test Blue`,
+	}, list,
+		&cobra.Command{Use: "list", Short: "List the sign-in methods", Args: cobra.NoArgs, RunE: list},
+		group(&cobra.Command{Use: "add", Short: "Register a sign-in method"},
+			func(cmd *cobra.Command, _ []string) error { return usagef("say what to add: fob methods add key") },
+			a.addKeyCmd(&user)),
+		a.renameCmd(&user), a.defaultCmd(&user), a.removeCmd(&user), a.testCmd(&user))
+	cmd.PersistentFlags().StringVar(&user, "user", "", "login `name` of the user whose methods these are (default: yourself)")
+	return cmd
+}
+
+func (a *app) printMethods(methods []api.Method) error {
+	if len(methods) == 0 {
+		_, err := fmt.Fprintln(a.out, "No sign-in method is registered. Plug a security key in, then: fob methods add key --name NAME")
+		return err
+	}
+	rows := make([][]string, len(methods))
+	for i, m := range methods {
+		used := "never"
+		if m.LastUsed != nil {
+			used = when(*m.LastUsed)
+		}
+		name := m.Name
+		if m.Default {
+			name += " (default)"
+		}
+		rows[i] = []string{m.ID, name, m.Type, m.Strength, when(m.Added), used}
+	}
+	if err := table(a.out, []string{"ID", "NAME", "TYPE", "STRENGTH", "ADDED", "USED"}, rows); err != nil {
+		return err
+	}
+	for _, m := range methods {
+		if m.Suspect {
+			fmt.Fprintf(a.out, "%s may have been cloned: its counter went back. Remove it unless you know why.\n", quoted(m.Name, m.ID))
+		}
+	}
+	return nil
+}
+
+func (a *app) addKeyCmd(user *string) *cobra.Command {
+	var spec api.MethodSpec
+	var pin, keyArg string
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Register a security key",
+		Long: `Register a security key: touch it once to register it and once more to test it. From
+the second key on, a key that is registered already has to approve first.
+
+--backup registers a second, different key right afterwards; if that fails the first
+one stays.`,
+		Example: "  fob methods add key --name Blue\n  fob methods add key --name Blue --backup --backup-name Drawer",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if spec.BackupName != "" {
+				spec.Backup = true
+			}
+			spec.Type = "key"
+			request := api.BeginRequest{Kind: api.KindAddMethod, User: *user, Method: spec}
+			if keyArg != "" {
+				c, err := a.client()
+				if err != nil {
+					return err
+				}
+				key, err := pickKey(cmd.Context(), c, []string{keyArg})
+				if err != nil {
+					return err
+				}
+				request.Key = key.ID
+			}
+			return a.begin(cmd.Context(), request, pin, a.printAdded)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&spec.Name, "name", "", "`name` of the key, such as Blue")
+	flags.BoolVar(&spec.Backup, "backup", false, "register a second, different key afterwards")
+	flags.StringVar(&spec.BackupName, "backup-name", "", "`name` of the second key")
+	flags.StringVar(&keyArg, "key", "", "the `key` to register, as fob keys names it (default: the one that is touched)")
+	pinFlag(cmd, &pin)
+	completeFunc(cmd, "key", a.completeKeys)
+	return cmd
+}
+
+func (a *app) printAdded(s api.RequestState) error {
+	for _, m := range s.Methods {
+		details := m.Algorithm
+		if m.Attested != "" && m.Attested != "none" {
+			details += ", attestation " + m.Attested
+		}
+		fmt.Fprintf(a.out, "Registered: %s, id %s (%s)\n", quoted(m.Name, m.ID), client.Show(m.ID), client.Show(details))
+	}
+	if len(s.Methods) == 0 {
+		fmt.Fprintln(a.out, outcome(s))
+	}
+	return nil
+}
+
+func (a *app) renameCmd(user *string) *cobra.Command {
+	return &cobra.Command{
+		Use:               "rename METHOD NAME",
+		Short:             "Give a sign-in method another name",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeMethods(user),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Name: &args[1]}, "is the name now")
+		},
+	}
+}
+
+func (a *app) defaultCmd(user *string) *cobra.Command {
+	return &cobra.Command{
+		Use:               "default METHOD",
+		Short:             "Make a sign-in method the one that is offered first",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeMethods(user),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			yes := true
+			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Default: &yes}, "is the default now")
+		},
+	}
+}
+
+func (a *app) patch(ctx context.Context, user, arg string, patch api.MethodPatch, said string) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	method, err := pickMethod(ctx, c, user, []string{arg})
+	if err != nil {
+		return err
+	}
+	method, err = c.PatchMethod(ctx, method.ID, patch)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(method)
+	}
+	_, err = fmt.Fprintf(a.out, "%s %s.\n", quoted(method.Name, method.ID), said)
+	return err
+}
+
+func (a *app) removeCmd(user *string) *cobra.Command {
+	var force bool
+	var pin string
+	cmd := &cobra.Command{
+		Use:   "remove METHOD",
+		Short: "Remove a sign-in method",
+		Long: `Remove a sign-in method. A registered key has to approve. The last one is removed only
+with --force: without any method nothing can be approved.`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeMethods(user),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			method, err := pickMethod(cmd.Context(), c, *user, args)
+			if err != nil {
+				return err
+			}
+			request := api.BeginRequest{Kind: api.KindRemoveMethod, User: *user, Method: api.MethodSpec{ID: method.ID, Force: force}}
+			return a.begin(cmd.Context(), request, pin, func(api.RequestState) error {
+				_, err := fmt.Fprintf(a.out, "Removed: %s\n", quoted(method.Name, method.ID))
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "remove it even if it is the last one")
+	pinFlag(cmd, &pin)
+	return cmd
+}
+
+func (a *app) testCmd(user *string) *cobra.Command {
+	var pin string
+	cmd := &cobra.Command{
+		Use:               "test [METHOD]",
+		Short:             "Check that a sign-in method works",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeMethods(user),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			method, err := pickMethod(cmd.Context(), c, *user, args)
+			if err != nil {
+				return err
+			}
+			request := api.BeginRequest{Kind: api.KindTest, User: *user, Method: api.MethodSpec{ID: method.ID}}
+			return a.begin(cmd.Context(), request, pin, func(s api.RequestState) error {
+				_, err := fmt.Fprintf(a.out, "%s works (strength: %s).\n", quoted(method.Name, method.ID), client.Show(s.Strength))
+				return err
+			})
+		},
+	}
+	pinFlag(cmd, &pin)
+	return cmd
+}

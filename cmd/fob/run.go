@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+)
+
+// begin begins a request, accompanies it to its end and says how it ended; done says what an
+// approval did. The error carries the exit code.
+func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, done func(api.RequestState) error) error {
+	pins, err := pinsFrom(pin, a.stdin)
+	if err != nil {
+		return err
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	stream, err := c.Begin(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	f := &follower{app: a, client: c, own: true, pins: pins, screen: newScreen(a.stderr)}
+	state, err := f.run(ctx, stream.Next)
+	if err != nil {
+		return err
+	}
+	return a.ended(state, done)
+}
+
+// watch accompanies a request that another program began.
+func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin func(api.RequestState)) error {
+	pins, err := pinsFrom(pin, a.stdin)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	states, stop := iter.Pull2(c.Watch(ctx, id))
+	next := func() (api.RequestState, error) {
+		state, err, ok := states()
+		if !ok {
+			return state, client.ErrLost
+		}
+		return state, err
+	}
+	// The first state is shown and acted upon before anything is asked.
+	first, err := next()
+	if err != nil {
+		stop()
+		return err
+	}
+	if !first.Pending {
+		stop()
+		return a.ended(first, nil)
+	}
+	if begin != nil {
+		begin(first)
+	}
+	if err := c.Pick(ctx, id); err != nil && !isCode(err, api.CodeNotPending) {
+		stop()
+		return err
+	}
+	pending := &first
+	f := &follower{app: a, client: c, pins: pins, screen: newScreen(a.stderr)}
+	state, err := f.run(ctx, func() (api.RequestState, error) {
+		if state := pending; state != nil {
+			pending = nil
+			return *state, nil
+		}
+		return next()
+	})
+	if err != nil {
+		if state.ID != "" && exitCode(err) == api.ExitDenied {
+			return fmt.Errorf("%w: the request goes on without this terminal", err)
+		}
+		return err
+	}
+	return a.ended(state, nil)
+}
+
+// ended prints how a request ended and gives the error that carries the exit code.
+func (a *app) ended(s api.RequestState, done func(api.RequestState) error) error {
+	if err := a.printEnd(s, done); err != nil {
+		return err
+	}
+	if s.Error != nil {
+		fmt.Fprintf(a.stderr, "fob: %s\n", client.Show(s.Error.Message))
+	}
+	if endedCode(s) != api.ExitOK {
+		return &endedError{s}
+	}
+	return nil
+}
+
+func (a *app) printEnd(s api.RequestState, done func(api.RequestState) error) error {
+	switch {
+	case a.json:
+		return a.printJSON(s)
+	case s.Decision == api.Approved && done != nil:
+		return done(s)
+	}
+	_, err := fmt.Fprintln(a.out, outcome(s))
+	return err
+}
+
+// outcome says in a sentence how a request ended.
+func outcome(s api.RequestState) string {
+	what := subject(s)
+	switch s.Decision {
+	case api.Approved:
+		text := "Approved: " + what
+		if name := winner(s); name != "" {
+			text += ", with " + name
+		}
+		if s.Strength != "" {
+			text += " (strength: " + client.Show(s.Strength) + ")"
+		}
+		return text + "."
+	case api.Denied:
+		return "Denied: " + what + "."
+	case api.Reported:
+		return "Denied and reported: " + what + "."
+	case api.Expired:
+		return "Expired: nobody approved the " + what + " in time."
+	case api.Cancelled:
+		return "Cancelled: " + what + "."
+	default:
+		return client.Show(s.Decision) + ": " + what + "."
+	}
+}
+
+// winner names the method, or the key, that approved.
+func winner(s api.RequestState) string {
+	for _, o := range s.Offers {
+		switch {
+		case o.State != "done":
+		case o.MethodName != "":
+			return quoted(o.MethodName, o.Method)
+		default:
+			return "the key " + quoted(o.KeyName, o.Key)
+		}
+	}
+	return ""
+}
+
+// pinFlag is the flag of every command that may be asked for a PIN.
+func pinFlag(cmd *cobra.Command, value *string) {
+	cmd.Flags().StringVar(value, "pin", "", "read the PIN from standard input, for scripts: `-` is the only value")
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+)
+
+func (a *app) verifyCmd() *cobra.Command {
+	var request api.BeginRequest
+	var timeout time.Duration
+	var pin string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Ask whether it is really this user, right now, who wants this",
+		Long: `Begin a sign-in request and wait until it is decided. The plugged keys that are
+registered blink; a tap approves. Ctrl-C takes the request back.
+
+Exit code 0 means approved, and nothing else does. --origin, --host and --command
+are shown to the person as claimed, and are signed with the approval.`,
+		Example: `  fob verify --service mailer
+  fob verify --service backup --require verified --timeout 30s && restic backup /home
+  fob verify --service deploy --command "deploy to production" --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("timeout") {
+				if timeout < time.Second || timeout > 10*time.Minute {
+					return usagef("--timeout is 1s to 10m")
+				}
+				request.TimeoutMS = timeout.Milliseconds()
+			}
+			request.Kind = api.KindSignIn
+			return a.begin(cmd.Context(), request, pin, func(s api.RequestState) error {
+				if _, err := fmt.Fprintln(a.out, outcome(s)); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(a.out, "Receipt: fob log receipt %s\n", s.ID)
+				return err
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&request.User, "user", "", "login `name` of the person asked (default: yourself)")
+	flags.StringVar(&request.Service, "service", "", "`name` of the program that asks, shown as app:UID:NAME (default: fob)")
+	flags.StringVar(&request.Require, "require", "", "`strength` that is needed, such as key or verified (default: the policy's)")
+	flags.DurationVar(&timeout, "timeout", 0, "`time` until the request expires, such as 30s (default: the policy's)")
+	flags.StringVar(&request.Claimed.Origin, "origin", "", "`address` from where the user comes, as claimed")
+	flags.StringVar(&request.Claimed.Host, "host", "", "`name` of the machine that is signed in to, as claimed")
+	flags.StringVar(&request.Claimed.Command, "command", "", "`text` of what will be done, as claimed")
+	pinFlag(cmd, &pin)
+	complete(cmd, "require", "click", "match", "code", "key", "verified")
+	return cmd
+}
