@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -9,11 +11,8 @@ import (
 // one wipes it with Wipe.
 type PIN []byte
 
-// String shows nothing.
-func (PIN) String() string { return "[secret]" }
-
-// GoString shows nothing.
-func (PIN) GoString() string { return "[secret]" }
+// Format shows nothing, whatever the verb.
+func (PIN) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
 
 // LogValue shows nothing.
 func (PIN) LogValue() slog.Value { return slog.StringValue("[secret]") }

@@ -1,6 +1,8 @@
 package fido
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 
@@ -29,11 +31,8 @@ type Target struct {
 // slog. It must be wiped by who made it.
 type PIN []byte
 
-// String shows nothing.
-func (PIN) String() string { return "[secret]" }
-
-// GoString shows nothing.
-func (PIN) GoString() string { return "[secret]" }
+// Format shows nothing, whatever the verb.
+func (PIN) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
 
 // LogValue shows nothing.
 func (PIN) LogValue() slog.Value { return slog.StringValue("[secret]") }

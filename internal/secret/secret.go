@@ -4,6 +4,8 @@ package secret
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -45,17 +47,14 @@ func (s *Secret) Wipe() {
 	s.b = nil
 }
 
-// String implements fmt.Stringer and shows nothing of the value, not even its length.
-func (s *Secret) String() string { return redacted }
-
-// GoString implements fmt.GoStringer (%#v).
-func (s *Secret) GoString() string { return redacted }
+// Format implements fmt.Formatter: no verb shows anything of the value, not even its length.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // LogValue implements slog.LogValuer.
-func (s *Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalJSON writes the redacted form.
-func (s *Secret) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }
 
 // UnmarshalJSON always fails with ErrRevealed.
 func (s *Secret) UnmarshalJSON([]byte) error { return ErrRevealed }

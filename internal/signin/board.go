@@ -1,8 +1,10 @@
 package signin
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/fobproject/fob/internal/method"
@@ -93,7 +95,7 @@ func (b *board) methodsChanged(uid uint32, ms []method.Method) {
 	b.tell(uid, Event{Methods: ms, MethodsChanged: true})
 }
 
-// pending gives the user's pending requests, oldest first.
+// pending gives the user's pending requests, those begun by root first, then the oldest.
 func (b *board) pending(uid uint32) []View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,6 +138,14 @@ func (b *board) drop(s *Subscription) {
 // list is pending with b.mu held.
 func (b *board) list(uid uint32) []View {
 	all := slices.DeleteFunc(slices.Collect(maps.Values(b.views)), func(v View) bool { return v.UID != uid })
-	slices.SortFunc(all, func(a, b View) int { return a.Begun.Compare(b.Begun) })
+	slices.SortFunc(all, func(a, b View) int {
+		if root := a.CallerUID == 0; root != (b.CallerUID == 0) {
+			if root {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.Begun.Compare(b.Begun), strings.Compare(a.ID, b.ID))
+	})
 	return all
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/secret"
 )
 
@@ -33,6 +34,7 @@ func (r *Request) canCare() error {
 		return fmt.Errorf("%w: several keys are plugged in: say which one is meant", ErrBadRequest)
 	}
 	r.ask.KeyID = keys[0].ID
+	r.ask.Require = policy.None // it approves nothing
 	return nil
 }
 

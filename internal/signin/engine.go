@@ -125,6 +125,9 @@ func (e *Engine) admit(c caller.Caller, a Ask) (*Request, error) {
 	if err := e.own(c); err != nil {
 		return nil, err
 	}
+	if c.Place != caller.PlaceLocal && c.Place != caller.PlaceUnknown {
+		return nil, fmt.Errorf("%w: requests from elsewhere are not answered here", caller.ErrForbidden)
+	}
 	if a.User != "" && a.User != e.cfg.Owner.Name {
 		return nil, fmt.Errorf("%w: %q (this instance serves %s alone)", ErrUnknownUser, caller.Clean(a.User), e.cfg.Owner.Name)
 	}
@@ -170,7 +173,7 @@ func (e *Engine) admit(c caller.Caller, a Ask) (*Request, error) {
 		return nil, err
 	}
 	r.view = View{
-		ID: r.id, Kind: a.Kind, UID: e.cfg.Owner.UID, User: e.cfg.Owner.Name, Service: service, Place: c.Place,
+		ID: r.id, Kind: a.Kind, UID: e.cfg.Owner.UID, User: e.cfg.Owner.Name, CallerUID: c.UID, Service: service, Place: c.Place,
 		Require: r.ask.Require, Claimed: a.Claimed, Begun: r.begun, Deadline: r.begun.Add(a.Timeout),
 	}
 	return r, nil
@@ -213,7 +216,7 @@ func (e *Engine) find(c caller.Caller, id string) (*Request, error) {
 	return nil, ErrNotFound
 }
 
-// List gives the caller's pending requests, oldest first.
+// List gives the caller's pending requests: those begun by root first, then the oldest.
 func (e *Engine) List(c caller.Caller) []View {
 	if e.own(c) != nil {
 		return nil

@@ -65,19 +65,20 @@ type MethodAsk struct {
 
 // View is a request as its user may see it: a copy, safe to keep.
 type View struct {
-	ID       string
-	Kind     Kind
-	UID      uint32 // whose request it is
-	User     string
-	Service  string
-	Place    caller.Place
-	Require  policy.Strength
-	Claimed  Claimed
-	Begun    time.Time
-	Deadline time.Time
-	Offers   []Offer
-	Prompts  []Prompt
-	Progress string
+	ID        string
+	Kind      Kind
+	UID       uint32 // whose request it is
+	User      string
+	CallerUID uint32 // who began it
+	Service   string
+	Place     caller.Place
+	Require   policy.Strength
+	Claimed   Claimed
+	Begun     time.Time
+	Deadline  time.Time
+	Offers    []Offer
+	Prompts   []Prompt
+	Progress  string
 
 	Decision     Decision
 	Strength     policy.Strength

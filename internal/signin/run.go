@@ -227,11 +227,21 @@ func (r *Request) snapshot() View {
 		if o.State == OfferTouch {
 			v.Prompts = append(v.Prompts, Prompt{
 				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
-				Text: fmt.Sprintf("Touch the key “%s”", o.KeyName),
+				Text: touchText(o.KeyName, v.Place),
 			})
 		}
 	}
 	return v
+}
+
+// touchText asks for a touch; where nobody can tell whether the requester sits at this desk, it says
+// so.
+func touchText(key string, place caller.Place) string {
+	text := fmt.Sprintf("Touch the key “%s”", key)
+	if place != caller.PlaceLocal {
+		text += " (it is not known whether the request comes from this desk)"
+	}
+	return text
 }
 
 // say sets the line of progress.

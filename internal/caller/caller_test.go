@@ -1,0 +1,87 @@
+package caller_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fobproject/fob/internal/caller"
+)
+
+func TestAccess(t *testing.T) {
+	me := caller.Caller{UID: 1000, Door: caller.DoorSocket}
+	other := caller.Caller{UID: 1001, Door: caller.DoorSocket}
+	root := caller.Caller{UID: 0, Door: caller.DoorBus}
+	nobody := caller.Caller{UID: 1000} // no door vouches for it
+	var undeclared caller.Access
+	cases := []struct {
+		rule    caller.Access
+		who     caller.Caller
+		allowed bool
+	}{
+		{caller.AccessOwner, me, true}, {caller.AccessOwner, other, false}, {caller.AccessOwner, root, false},
+		{caller.AccessRoot, root, true}, {caller.AccessRoot, me, false},
+		{caller.AccessAny, other, true}, {caller.AccessAny, nobody, false}, {caller.AccessOwner, nobody, false},
+		{undeclared, me, false}, {undeclared, root, false}, {caller.Access(99), root, false},
+	}
+	for _, c := range cases {
+		err := c.rule.Check(c.who, 1000)
+		if (err == nil) != c.allowed || (err != nil && !errors.Is(err, caller.ErrForbidden)) {
+			t.Errorf("rule %v for %+v: %v", c.rule, c.who, err)
+		}
+	}
+	if undeclared.Declared() || caller.Access(99).Declared() || !caller.AccessAny.Declared() {
+		t.Error("Declared is wrong")
+	}
+}
+
+func TestClean(t *testing.T) {
+	cases := []struct{ name, in, want string }{
+		{"leaves plain text alone", "sudo apt update", "sudo apt update"},
+		{"leaves other scripts alone", "Ærø, 東京, سلام", "Ærø, 東京, سلام"},
+		{"removes escape sequences", "a\x1b[31mb", "a[31mb"},
+		{"removes bidirectional overrides", "user\u202etxt.exe\u2066", "usertxt.exe"},
+		{"removes invisible characters", "a\u200b\u00ad\ufeff\U000e0041b", "ab"},
+		{"folds white space, line breaks among it", " a\r\n\t b\u2028\u00a0c ", "a b c"},
+		{"marks what is not UTF-8", "a\xff\xc0b", "a\ufffd\ufffdb"},
+		{"gives nothing for nothing", "\n\x00\t", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := caller.Clean(c.in).String(); got != c.want {
+				t.Errorf("Clean(%q) = %q, want %q", c.in, got, c.want)
+			}
+		})
+	}
+	long := caller.Clean(strings.Repeat("é", 5000)).String()
+	if n := utf8.RuneCountInString(long); n != caller.MaxText || !strings.HasSuffix(long, "…") {
+		t.Errorf("long text has %d runes and ends in %q", n, long[len(long)-3:])
+	}
+	var fromJSON caller.Text
+	if err := json.Unmarshal([]byte(`"a\u0007b"`), &fromJSON); err != nil || fromJSON.String() != "ab" {
+		t.Errorf("from JSON: %q, %v", fromJSON, err)
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{"", "plain", "a\x1b[0m", "\u202e", "\xff", " \n ", strings.Repeat("x", 300), "a\u0301", "\U000e0001"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		out := caller.Clean(in).String()
+		if !utf8.ValidString(out) || utf8.RuneCountInString(out) > caller.MaxText {
+			t.Fatalf("Clean(%q) = %q", in, out)
+		}
+		for _, r := range out {
+			if !unicode.IsGraphic(r) || (unicode.IsSpace(r) && r != ' ') {
+				t.Fatalf("Clean(%q) keeps %U", in, r)
+			}
+		}
+		if again := caller.Clean(out).String(); again != out {
+			t.Fatalf("Clean is not stable: %q, then %q", out, again)
+		}
+	})
+}
