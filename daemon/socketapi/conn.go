@@ -3,10 +3,12 @@ package socketapi
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,9 +25,10 @@ const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: applicatio
 // listener takes connections with the peer's credentials, and never more than maxConns.
 type listener struct {
 	*net.UnixListener
-	place caller.Place
-	log   *slog.Logger
-	open  atomic.Int32
+	place   caller.Place
+	log     *slog.Logger
+	open    atomic.Int32 // connections that are served
+	leaving atomic.Int32 // connections that are told that there is no room
 }
 
 // Accept waits for a connection whose peer the kernel vouches for. One without credentials is closed.
@@ -44,12 +47,29 @@ func (l *listener) Accept() (net.Conn, error) {
 		who.Place = l.place
 		if l.open.Add(1) > maxConns {
 			l.open.Add(-1)
-			_, _ = c.Write([]byte(busyAnswer)) // fits the socket's empty buffer: never blocks
-			_ = c.Close()
+			l.turnAway(c)
 			continue
 		}
 		return &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 	}
+}
+
+// turnAway tells a connection that there is no room. What the client has sent meanwhile must be read:
+// closing a socket with unread data makes the client see an error and not the answer.
+func (l *listener) turnAway(c *net.UnixConn) {
+	_, _ = c.Write([]byte(busyAnswer)) // fits the socket's empty buffer: never blocks
+	_ = c.CloseWrite()
+	if l.leaving.Add(1) > maxConns {
+		l.leaving.Add(-1)
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer l.leaving.Add(-1)
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		_, _ = io.CopyN(io.Discard, c, maxBody)
+		_ = c.Close()
+	}()
 }
 
 // peer reads who is at the other end (SO_PEERCRED, unix(7)): as it was when it connected.

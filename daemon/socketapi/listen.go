@@ -32,8 +32,8 @@ const maxPath = 107
 // away, if it is still this socket's.
 type Socket struct {
 	*net.UnixListener
-	path     string
-	dev, ino uint64
+	path string
+	node int // O_PATH: while it is open, the kernel gives its inode to no other file
 }
 
 // Listen makes a socket at path that only the calling user can open (mode 0600). The folder that it
@@ -54,21 +54,26 @@ func Listen(path string) (*Socket, error) {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
 	l.SetUnlinkOnClose(false)
-	s := &Socket{UnixListener: l, path: path}
-	if s.dev, s.ino, err = identity(path); err != nil {
+	node, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	return s, nil
+	return &Socket{UnixListener: l, path: path, node: node}, nil
 }
 
 // Path is where the socket is.
 func (s *Socket) Path() string { return s.path }
 
-// Remove takes the socket's path away unless another socket stands there by now.
+// Remove takes the socket's path away unless another file stands there by now. It must be called once.
 func (s *Socket) Remove() error {
-	dev, ino, err := identity(s.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (dev != s.dev || ino != s.ino) {
+	defer func() { _ = unix.Close(s.node) }()
+	var ours, there unix.Stat_t
+	err := unix.Fstat(s.node, &ours)
+	if err == nil {
+		err = unix.Lstat(s.path, &there)
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (there.Dev != ours.Dev || there.Ino != ours.Ino) {
 		return nil
 	}
 	if err == nil {
@@ -131,13 +136,4 @@ func clearStale(path string) error {
 		return fmt.Errorf("cannot tell whether the socket there is in use: %w", err)
 	}
 	return os.Remove(path)
-}
-
-// identity is what tells the file at path from all others.
-func identity(path string) (dev, ino uint64, err error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return 0, 0, &fs.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	return uint64(st.Dev), st.Ino, nil
 }

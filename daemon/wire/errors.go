@@ -65,6 +65,7 @@ var table = []row{
 	{method.ErrBadName, api.CodeBadRequest, ""},
 	{method.ErrLast, api.CodeLastMethod, ""},
 	{method.ErrExists, api.CodeKeyRegistered, ""},
+	{method.ErrTooMany, api.CodeConflict, ""},
 	{method.ErrClone, api.CodePossibleClone, ""},
 
 	{signin.ErrNoKey, api.CodeNoKey, ""},
@@ -100,6 +101,8 @@ var table = []row{
 	{fido.ErrAlgorithm, api.CodeKeyBadAnswer, ""},
 	{fido.ErrAttestation, api.CodeKeyBadAnswer, ""},
 	{fido.ErrBadAnswer, api.CodeKeyBadAnswer, ""},
+	{fido.ErrBusy, api.CodeKeyBusy, ""},
+	{fido.ErrForbidden, api.CodeKeyFailed, ""},
 	{fido.ErrGone, api.CodeKeyFailed, ""},
 	{fido.ErrTimeout, api.CodeKeyFailed, ""},
 	{fido.ErrHelper, api.CodeKeyFailed, ""},
