@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/keys-pub/go-libfido2"
+
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
-	"github.com/fobproject/fob/internal/fido"
-	"github.com/fobproject/fob/internal/fido/libfido"
 )
 
 // betweenTaps is the pause before each tap, so that a spare helper stands ready.
@@ -43,7 +43,7 @@ func tapRows(ctx context.Context, o options, dir string) (rows []Row, err error)
 		tap   func() error
 	}{
 		{&socket, func() error { _, err := r.ask(ctx, api.BeginRequest{Service: service}); return err }},
-		{&bare, func() error { return errors.Join(assert(ctx, r), raw.commit()) }},
+		{&bare, func() error { return errors.Join(assert(r), raw.commit()) }},
 		{&bus, func() error { return r.askBus(ctx) }},
 		{&peer, func() error { return tool.run(ctx) }},
 	}
@@ -74,17 +74,15 @@ func tapRows(ctx context.Context, o options, dir string) (rows []Row, err error)
 }
 
 // assert is libfido2's assertion in this process: the least that a tap can cost.
-func assert(ctx context.Context, r *rig) error {
-	result, err := libfido.Assert(ctx, fido.AssertArgs{
-		Target:         fido.Target{Path: r.key, TimeoutMS: startLimit.Milliseconds()},
-		RPID:           r.proof.RPID,
-		ClientDataHash: nonce(),
-		Allow:          [][]byte{r.proof.CredentialID},
-	})
-	if err == nil && len(result.Assertions) != 1 {
-		err = fmt.Errorf("cannot get one assertion: the key gave %d", len(result.Assertions))
+func assert(r *rig) error {
+	device, err := libfido2.NewDevice(r.key)
+	if err != nil {
+		return fmt.Errorf("cannot open the key for the limit: %w", err)
 	}
-	return err
+	if _, err := device.Assertion(r.proof.RPID, nonce(), [][]byte{r.proof.CredentialID}, "", nil); err != nil {
+		return fmt.Errorf("cannot measure the limit: %w", err)
+	}
+	return nil
 }
 
 func nonce() []byte {
