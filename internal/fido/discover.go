@@ -177,26 +177,27 @@ func (f *finder) hidraw(dir, dev string) {
 }
 
 // named looks at a path that was named to fobd. The id is made of the path as it was named: what a
-// link leads to may change.
+// link leads to may change. Its last element is what tells such keys apart for people.
 func (f *finder) named(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
+	name := keyName(filepath.Base(abs))
 	switch info, err := os.Stat(abs); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
-		f.problem(unnamed, problemAccess)
+		f.problem(name, problemAccess)
 		return nil
 	case err != nil:
-		f.problem(unnamed, problemNode)
+		f.problem(name, problemNode)
 		return nil
 	case info.Mode()&fs.ModeCharDevice == 0:
-		f.problem(unnamed, problemDevice)
+		f.problem(name, problemDevice)
 		return nil
 	}
-	f.add(Key{ID: id(abs), Name: unnamed, Path: abs, Extra: true})
+	f.add(Key{ID: id(abs), Name: name, Path: abs, Extra: true})
 	return nil
 }
 

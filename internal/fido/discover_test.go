@@ -352,7 +352,7 @@ func TestDiscoverNamed(t *testing.T) {
 	}
 	t.Run("lists a path that was named, after those found", func(t *testing.T) {
 		keys, problems := newSysfs(t, soloKey).discover(t, link)
-		if len(keys) != 2 || len(problems) != 0 || !keys[1].Extra || keys[0].Extra || keys[1].Path != link || keys[1].Name != "security key" {
+		if len(keys) != 2 || len(problems) != 0 || !keys[1].Extra || keys[0].Extra || keys[1].Path != link || keys[1].Name != "key" {
 			t.Errorf("got %+v, %v", keys, problems)
 		}
 	})
