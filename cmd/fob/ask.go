@@ -60,20 +60,7 @@ func (f *follower) prompt(ctx context.Context) {
 		return
 	}
 	f.ask.prompt = wanted
-	f.show("%s\n", sentence(wanted))
 	f.label()
-}
-
-// sentence is what stands above the place where one types.
-func sentence(p api.Prompt) string {
-	text := client.Show(p.Text)
-	if p.Type == api.PromptPIN && !p.New && p.Retries != nil {
-		text += " (" + plural(*p.Retries, "try", "tries") + " left)"
-	}
-	if p.New && p.MinLength > 0 {
-		text += fmt.Sprintf(" (at least %d characters)", p.MinLength)
-	}
-	return text
 }
 
 // label asks for one line.
@@ -81,16 +68,16 @@ func (f *follower) label() {
 	echo := false
 	switch p := f.ask.prompt; {
 	case p.Type == api.PromptConfirm && p.Expect == "":
-		f.show("Press Enter to go on, Ctrl-C to stop. ")
+		f.show("%s [Enter] ", client.Show(p.Text))
 	case p.Type == api.PromptConfirm:
-		f.show("Type %s to go on: ", client.Show(p.Expect))
+		f.show("%s: ", client.Show(p.Text))
 		echo = true
 	case p.New && f.ask.first != nil:
-		f.show("New PIN again: ")
-	case p.New:
-		f.show("New PIN: ")
+		f.show("The new PIN again: ")
+	case p.Retries != nil && !p.New:
+		f.show("%s (%s left): ", client.Show(p.Text), plural(*p.Retries, "try", "tries"))
 	default:
-		f.show("PIN: ")
+		f.show("%s: ", client.Show(p.Text))
 	}
 	if err := f.app.tty.setEcho(echo); err != nil {
 		f.stop = fmt.Errorf("cannot set up the terminal: %w", err)

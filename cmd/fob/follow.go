@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,8 +31,12 @@ type follower struct {
 
 	state api.RequestState
 	ask   question
-	// rivals says who else waits for the same key, once that was looked up for the offer in rivalsOf.
-	rivals, rivalsOf string
+	// won names what approved: the daemon says it shortly before the decision.
+	won string
+	// touched is the daemon's line while a key blinked; it still stands there for a moment afterwards.
+	touched string
+	// lead is what the daemon said before a key blinked, such as that this must be approved first.
+	lead string
 	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
 	stop error
 }
@@ -131,8 +136,16 @@ func (f *follower) end(u update) (api.RequestState, error) {
 
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
+	if name := winner(f.state); name != "" {
+		f.won, f.lead = name, ""
+	}
+	switch {
+	case hasOffer(f.state, "touch"):
+		f.touched = f.state.Progress
+	case f.state.Progress != f.touched && !f.pickable():
+		f.lead, f.touched = f.state.Progress, ""
+	}
 	f.prompt(ctx)
-	f.findRivals(ctx)
 	if f.ask.active() || f.stop != nil {
 		return
 	}
@@ -152,94 +165,58 @@ func (f *follower) draw() {
 	f.screen.progress(f.waiting(), f.state.Deadline)
 }
 
-// waiting says what the request waits for.
+// waiting says what the request waits for. Who else wants a key is in the daemon's own words.
 func (f *follower) waiting() string {
-	var touch, held []string
-	paused := false
+	var touch []string
 	for _, o := range f.state.Offers {
-		switch name := quoted(o.KeyName, o.Key); o.State {
-		case "touch":
-			touch = append(touch, name)
-		case "pick":
-			held = append(held, name)
-		case "paused":
-			held = append(held, name)
-			paused = true
+		if o.State == "touch" {
+			touch = append(touch, quoted(o.KeyName, o.Key))
 		}
 	}
 	what := subject(f.state)
 	switch {
-	case len(touch) > 0 && f.state.Kind == api.KindSignIn:
-		return "Touch the key " + strings.Join(touch, " or ") + " to approve: " + what
-	case len(held) > 0 && paused:
-		return "The key " + strings.Join(held, " or ") + " stopped blinking. " + f.how("to make it blink again for the "+what)
-	case len(held) > 0:
-		return "The key " + strings.Join(held, " or ") + " is also wanted by " + f.rivals + ". " + f.how("to give the tap to the "+what)
-	}
-	for _, p := range f.state.Prompts {
-		if p.Type == api.PromptTouch {
-			if f.state.Progress != "" && !strings.Contains(f.state.Progress, p.Text) {
-				return p.Text + ". " + f.state.Progress
-			}
-			return p.Text
-		}
-	}
-	if f.state.Progress != "" {
+	case len(touch) > 0 && f.lead != "" && f.state.Kind != api.KindSignIn:
+		return f.lead + ". Touch the key " + strings.Join(touch, " or ")
+	case len(touch) > 0:
+		return "Touch the key " + strings.Join(touch, " or ") + f.purpose() + what + doubt(f.state)
+	case f.pickable() && f.app.tty == nil:
+		return "The key waits for you to choose the " + what + ": run fob requests tap " + f.state.ID
+	case f.state.Progress != "" && f.state.Progress != f.touched:
 		return f.state.Progress
+	case f.touched != "":
+		return "Touched, checking: " + what
+	default:
+		return "Waiting: " + what
 	}
-	return "Waiting: " + what
 }
 
-// how says by what a held request is picked.
-func (f *follower) how(purpose string) string {
-	if f.app.tty != nil {
-		return "Press Enter " + purpose
+// purpose is what a touch is for.
+func (f *follower) purpose() string {
+	switch f.state.Kind {
+	case api.KindSignIn, api.KindRemoveMethod:
+		return " to approve: "
+	case api.KindReset:
+		return " to erase it: "
+	default:
+		return ": "
 	}
-	return "Run fob requests tap " + f.state.ID + " " + purpose
 }
 
-// findRivals looks up who else waits for a key that this request waits for too.
-func (f *follower) findRivals(ctx context.Context) {
-	key := ""
-	for _, o := range f.state.Offers {
-		if o.State == "pick" {
-			key = o.Key
-			break
-		}
+// doubt says where nobody can tell whether the one who asks sits at this desk.
+func doubt(s api.RequestState) string {
+	if s.Place == "local" || s.Place == "" {
+		return ""
 	}
-	if key == f.rivalsOf && f.rivals != "" {
-		return
-	}
-	f.rivalsOf, f.rivals = key, "another request"
-	if key == "" {
-		return
-	}
-	all, err := f.client.Requests(ctx)
-	if err != nil {
-		return // the line says "another request" then, and the request itself goes on
-	}
-	var names []string
-	for _, r := range all {
-		for _, o := range r.Offers {
-			if r.ID != f.state.ID && o.Key == key {
-				names = append(names, subject(r))
-				break
-			}
-		}
-	}
-	if len(names) > 0 {
-		f.rivals = strings.Join(names, " and ")
-	}
+	return ", which may not come from this desk (place: " + s.Place + ")"
 }
 
 // pickable reports whether picking this request would do something.
 func (f *follower) pickable() bool {
-	for _, o := range f.state.Offers {
-		if o.State == "pick" || o.State == "paused" {
-			return true
-		}
-	}
-	return false
+	return hasOffer(f.state, "pick") || hasOffer(f.state, "paused")
+}
+
+func hasOffer(s api.RequestState, state string) bool {
+	return slices.ContainsFunc(s.Offers, func(o api.Offer) bool { return o.State == state })
 }
 
 // typed takes a line from the keyboard: the answer to the question, or Enter to pick. Anything else

@@ -180,7 +180,7 @@ func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command
 				return usagef("%s has a PIN already: change it with fob keys change-pin", quoted(key.Name, key.ID))
 			}
 			request := api.BeginRequest{Kind: api.KindSetPIN, Key: key.ID}
-			return a.begin(cmd.Context(), request, pin, func(api.RequestState) error {
+			return a.begin(cmd.Context(), request, pin, func(api.RequestState, string) error {
 				verb := "set"
 				if change {
 					verb = "changed"
@@ -222,7 +222,7 @@ key, plug it in again, and touch it within 10 seconds.`,
 When asked: unplug the key, plug it in again, and touch it within 10 seconds.
 `, name)
 			request := api.BeginRequest{Kind: api.KindReset, Key: key.ID}
-			return a.begin(cmd.Context(), request, "", func(api.RequestState) error {
+			return a.begin(cmd.Context(), request, "", func(api.RequestState, string) error {
 				_, err := fmt.Fprintf(a.out, "The key %s is erased. It approves nothing until it is registered again: fob methods add key\n", name)
 				return err
 			})

@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // it would sleep a second at the end of each run
 			env.Setenv("SOCK", filepath.Join(env.WorkDir, "fob.sock"))
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
 			return nil

@@ -105,6 +105,7 @@ one stays.`,
 				}
 				request.Key = key.ID
 			}
+			fmt.Fprintln(a.stderr, "You will touch the key twice: to register it, and to test it.")
 			return a.begin(cmd.Context(), request, pin, a.printAdded)
 		},
 	}
@@ -118,7 +119,7 @@ one stays.`,
 	return cmd
 }
 
-func (a *app) printAdded(s api.RequestState) error {
+func (a *app) printAdded(s api.RequestState, won string) error {
 	for _, m := range s.Methods {
 		details := m.Algorithm
 		if m.Attested != "" && m.Attested != "none" {
@@ -127,7 +128,7 @@ func (a *app) printAdded(s api.RequestState) error {
 		fmt.Fprintf(a.out, "Registered: %s, id %s (%s)\n", quoted(m.Name, m.ID), client.Show(m.ID), client.Show(details))
 	}
 	if len(s.Methods) == 0 {
-		fmt.Fprintln(a.out, outcome(s))
+		fmt.Fprintln(a.out, outcome(s, won))
 	}
 	return nil
 }
@@ -197,7 +198,7 @@ with --force: without any method nothing can be approved.`,
 				return err
 			}
 			request := api.BeginRequest{Kind: api.KindRemoveMethod, User: *user, Method: api.MethodSpec{ID: method.ID, Force: force}}
-			return a.begin(cmd.Context(), request, pin, func(api.RequestState) error {
+			return a.begin(cmd.Context(), request, pin, func(api.RequestState, string) error {
 				_, err := fmt.Fprintf(a.out, "Removed: %s\n", quoted(method.Name, method.ID))
 				return err
 			})
@@ -225,7 +226,7 @@ func (a *app) testCmd(user *string) *cobra.Command {
 				return err
 			}
 			request := api.BeginRequest{Kind: api.KindTest, User: *user, Method: api.MethodSpec{ID: method.ID}}
-			return a.begin(cmd.Context(), request, pin, func(s api.RequestState) error {
+			return a.begin(cmd.Context(), request, pin, func(s api.RequestState, _ string) error {
 				_, err := fmt.Fprintf(a.out, "%s works (strength: %s).\n", quoted(method.Name, method.ID), client.Show(s.Strength))
 				return err
 			})

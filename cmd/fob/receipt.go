@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -31,48 +33,66 @@ come from Fob: fido2-assert (Debian package fido2-tools) and openssl.`,
 			if err != nil {
 				return err
 			}
-			entry, approval, err := approvalIn(page, args[0])
+			approvals, err := approvalsIn(page, args[0])
 			if err != nil {
 				return err
 			}
 			if a.json {
-				err = a.printJSON(entry)
-			} else {
-				err = a.printReceipt(entry, approval)
+				return a.receiptsJSON(out, approvals)
 			}
-			if err != nil || out == "" {
-				return err
+			for i, each := range approvals {
+				if i > 0 {
+					fmt.Fprintln(a.out)
+				}
+				if err := a.printReceipt(each); err != nil {
+					return err
+				}
 			}
-			return a.exportReceipt(out, entry, approval)
+			return a.exportReceipts(out, approvals)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write the receipt's files to this new `folder`")
 	return cmd
 }
 
-// approvalIn finds and checks the approval among a request's log entries.
-func approvalIn(page api.LogPage, id string) (api.LogEntry, client.Approval, error) {
-	var none error = api.Errorf(api.CodeNotFound, "the log has no request %q: see fob log", client.Show(id))
-	for _, entry := range page.Entries {
-		approval, err := client.CheckReceipt(entry)
-		switch {
-		case entry.Request != id:
-			return entry, approval, fmt.Errorf("%w: it is for the request %q", client.ErrReceipt, entry.Request)
-		case entry.Decision != api.Approved:
-			none = fmt.Errorf("%w: the request was %s", client.ErrNoReceipt, entry.Decision)
-		case entry.Receipt == nil:
-			none = fmt.Errorf("%w: the request was approved without a key", client.ErrNoReceipt)
-		default:
-			return entry, approval, err
-		}
-	}
-	return api.LogEntry{}, client.Approval{}, none
+// checked is an approval whose receipt holds.
+type checked struct {
+	entry    api.LogEntry
+	approval client.Approval
 }
 
-func (a *app) printReceipt(e api.LogEntry, approval client.Approval) error {
-	s := approval.Signed
+// approvalsIn finds the approvals among a request's log entries, and checks every one: a request in
+// which a method is registered holds the approval that allowed it, and the new key's own.
+func approvalsIn(page api.LogPage, id string) ([]checked, error) {
+	var none error = api.Errorf(api.CodeNotFound, "the log has no request %q: see fob log", client.Show(id))
+	var all []checked
+	for _, entry := range page.Entries {
+		switch {
+		case entry.Request != id:
+			return nil, fmt.Errorf("%w: it is for the request %q", client.ErrReceipt, entry.Request)
+		case entry.Decision != api.Approved:
+			none = fmt.Errorf("%w: the request was %s", client.ErrNoReceipt, entry.Decision)
+			continue
+		case entry.Receipt == nil:
+			none = fmt.Errorf("%w: no key approved this", client.ErrNoReceipt)
+			continue
+		}
+		approval, err := client.CheckReceipt(entry)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, checked{entry, approval})
+	}
+	if len(all) == 0 {
+		return nil, none
+	}
+	return all, nil
+}
+
+func (a *app) printReceipt(c checked) error {
+	e, s := c.entry, c.approval.Signed
 	how := "touched"
-	if approval.Proof.UserVerified {
+	if c.approval.Proof.UserVerified {
 		how = "touched, and its user verified by PIN or fingerprint"
 	}
 	claimed := func(v string) string {
@@ -85,8 +105,9 @@ func (a *app) printReceipt(e api.LogEntry, approval client.Approval) error {
 	if e.SelfAsserted {
 		trust = "self-asserted: the log is kept by a daemon of the same user"
 	}
-	fmt.Fprintf(a.out, "Signature valid: a key approved this %s.\n", client.Show(kindName(s.Kind)))
+	fmt.Fprintln(a.out, "Signature valid. A key approved this:")
 	return facts(a.out,
+		[2]string{"what", kindName(s.Kind)},
 		[2]string{"request", s.Request},
 		[2]string{"user", fmt.Sprintf("%s (uid %d)", s.User, s.UID)},
 		[2]string{"service", s.Service},
@@ -104,26 +125,48 @@ func (a *app) printReceipt(e api.LogEntry, approval client.Approval) error {
 	)
 }
 
-func (a *app) exportReceipt(dir string, e api.LogEntry, approval client.Approval) error {
-	files, err := client.ExportReceipt(dir, *e.Receipt)
-	if err != nil {
-		return err
-	}
-	verified := ""
-	if approval.Proof.UserVerified {
-		verified = " -v"
-	}
-	w := a.out
-	if a.json {
+// exportReceipts writes the files of each approval; of several, each into a folder of its own below
+// dir. It says how they are checked.
+func (a *app) exportReceipts(dir string, approvals []checked) error {
+	if dir == "" {
 		return nil
 	}
-	_, err = fmt.Fprintf(w, `
-Check it without Fob: the signature, and that the first line of the assertion is the
-hash of what was shown.
-  fido2-assert -V -p%s -i %s %s %s && echo signature valid
-  openssl dgst -sha256 -binary %s | base64; head -n 1 %s
-`, verified, files.Assertion, files.PublicKey, files.Type, files.ClientData, files.Assertion)
-	return err
+	fmt.Fprint(a.out, "\nCheck it without Fob: the signature, and that the first line of the assertion is the\nhash of what was shown.\n")
+	for _, c := range approvals {
+		files, err := export(dir, c, len(approvals))
+		if err != nil {
+			return err
+		}
+		verified := ""
+		if c.approval.Proof.UserVerified {
+			verified = " -v"
+		}
+		fmt.Fprintf(a.out, "  fido2-assert -V -p%s -i %s %s %s && echo signature valid\n", verified, files.Assertion, files.PublicKey, files.Type)
+		fmt.Fprintf(a.out, "  openssl dgst -sha256 -binary %s | base64; head -n 1 %s\n", files.ClientData, files.Assertion)
+	}
+	return nil
+}
+
+// receiptsJSON prints the log entries as they came, all of which have been checked.
+func (a *app) receiptsJSON(dir string, approvals []checked) error {
+	entries := []api.LogEntry{}
+	for _, c := range approvals {
+		entries = append(entries, c.entry)
+		if dir == "" {
+			continue
+		}
+		if _, err := export(dir, c, len(approvals)); err != nil {
+			return err
+		}
+	}
+	return a.printJSON(entries)
+}
+
+func export(dir string, c checked, of int) (client.Exported, error) {
+	if of > 1 {
+		dir = filepath.Join(dir, strconv.FormatUint(c.entry.Seq, 10))
+	}
+	return client.ExportReceipt(dir, *c.entry.Receipt)
 }
 
 func kindName(kind string) string {

@@ -13,7 +13,7 @@ import (
 
 // begin begins a request, accompanies it to its end and says how it ended; done says what an
 // approval did. The error carries the exit code.
-func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, done func(api.RequestState) error) error {
+func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, done func(s api.RequestState, won string) error) error {
 	pins, err := pinsFrom(pin, a.stdin)
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, d
 	if err != nil {
 		return err
 	}
-	return a.ended(state, done)
+	return a.ended(state, f.won, done)
 }
 
 // watch accompanies a request that another program began.
@@ -59,7 +59,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 	}
 	if !first.Pending {
 		stop()
-		return a.ended(first, nil)
+		return a.ended(first, "", nil)
 	}
 	if begin != nil {
 		begin(first)
@@ -83,12 +83,12 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 		}
 		return err
 	}
-	return a.ended(state, nil)
+	return a.ended(state, f.won, nil)
 }
 
 // ended prints how a request ended and gives the error that carries the exit code.
-func (a *app) ended(s api.RequestState, done func(api.RequestState) error) error {
-	if err := a.printEnd(s, done); err != nil {
+func (a *app) ended(s api.RequestState, won string, done func(s api.RequestState, won string) error) error {
+	if err := a.printEnd(s, won, done); err != nil {
 		return err
 	}
 	if s.Error != nil {
@@ -100,25 +100,28 @@ func (a *app) ended(s api.RequestState, done func(api.RequestState) error) error
 	return nil
 }
 
-func (a *app) printEnd(s api.RequestState, done func(api.RequestState) error) error {
+func (a *app) printEnd(s api.RequestState, won string, done func(s api.RequestState, won string) error) error {
+	if name := winner(s); name != "" {
+		won = name
+	}
 	switch {
 	case a.json:
 		return a.printJSON(s)
 	case s.Decision == api.Approved && done != nil:
-		return done(s)
+		return done(s, won)
 	}
-	_, err := fmt.Fprintln(a.out, outcome(s))
+	_, err := fmt.Fprintln(a.out, outcome(s, won))
 	return err
 }
 
-// outcome says in a sentence how a request ended.
-func outcome(s api.RequestState) string {
+// outcome says in a sentence how a request ended, and by what it was approved.
+func outcome(s api.RequestState, won string) string {
 	what := subject(s)
 	switch s.Decision {
 	case api.Approved:
 		text := "Approved: " + what
-		if name := winner(s); name != "" {
-			text += ", with " + name
+		if won != "" {
+			text += ", with " + won
 		}
 		if s.Strength != "" {
 			text += " (strength: " + client.Show(s.Strength) + ")"
@@ -131,6 +134,9 @@ func outcome(s api.RequestState) string {
 	case api.Expired:
 		return "Expired: nobody approved the " + what + " in time."
 	case api.Cancelled:
+		if s.Error != nil {
+			return "Failed: " + what + "."
+		}
 		return "Cancelled: " + what + "."
 	default:
 		return client.Show(s.Decision) + ": " + what + "."

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
 )
 
@@ -35,7 +36,7 @@ func (a *app) statusCmd() *cobra.Command {
 				[2]string{"keys", plural(s.Keys, "key plugged in", "keys plugged in")},
 				[2]string{"methods", plural(s.Methods, "sign-in method", "sign-in methods")},
 				[2]string{"requests", fmt.Sprintf("%d pending", s.Pending)},
-				[2]string{"log", fmt.Sprintf("%s, head %.16s…", plural(int(s.LogSeq), "entry", "entries"), s.LogHead)},
+				[2]string{"log", logState(s)},
 				[2]string{"bus", s.Bus},
 				[2]string{"helper", s.Helper},
 			)
@@ -54,6 +55,13 @@ func (a *app) statusCmd() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func logState(s api.Status) string {
+	if s.LogSeq == 0 {
+		return "empty"
+	}
+	return fmt.Sprintf("%s, head %.16s…", plural(int(s.LogSeq), "entry", "entries"), s.LogHead)
 }
 
 // version is set by a release's build; otherwise Go's own build information says it.

@@ -33,8 +33,8 @@ are shown to the person as claimed, and are signed with the approval.`,
 				request.TimeoutMS = timeout.Milliseconds()
 			}
 			request.Kind = api.KindSignIn
-			return a.begin(cmd.Context(), request, pin, func(s api.RequestState) error {
-				if _, err := fmt.Fprintln(a.out, outcome(s)); err != nil {
+			return a.begin(cmd.Context(), request, pin, func(s api.RequestState, won string) error {
+				if _, err := fmt.Fprintln(a.out, outcome(s, won)); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(a.out, "Receipt: fob log receipt %s\n", s.ID)
