@@ -17,6 +17,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // Options of Open. The zero value is valid.
@@ -118,9 +119,9 @@ func (s *Store) Close() error {
 		s.signal()
 		<-s.drained
 		if s.broken != nil {
-			// bbolt's lock may be held by the transaction that failed: it cannot be closed in order,
-			// but the lock on the file must go.
-			s.closeErr = s.file.Close()
+			// bbolt's mutex may be held by the transaction that failed: it cannot be closed in order.
+			// The lock on the file must go, and would live as long as the mapping.
+			s.closeErr = errors.Join(unix.Flock(int(s.file.Fd()), unix.LOCK_UN), s.file.Close())
 			return
 		}
 		s.closeErr = s.db.Close()
