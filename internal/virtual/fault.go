@@ -19,7 +19,7 @@ const (
 	FaultGarbageInfo Fault = "garbage-info"
 	// FaultGarbageCBOR answers makeCredential and getAssertion with bytes that are no CBOR.
 	FaultGarbageCBOR Fault = "garbage-cbor"
-	// FaultGarbageHID answers every command with packets that belong to no message.
+	// FaultGarbageHID answers every command with packets of no known command.
 	FaultGarbageHID Fault = "garbage-hid"
 	// FaultWrongRP signs for another relying party.
 	FaultWrongRP Fault = "wrong-rp"

@@ -270,6 +270,7 @@ func (k *Key) Replug() error {
 		_ = port.read(in, ctx.Done()) // the end of the port is the end of the session, whatever ended it
 	})
 	p.over.Go(func() { s.serve(ctx, in) })
+	p.over.Go(port.tidy)
 	k.plug = p
 	return nil
 }

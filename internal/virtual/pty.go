@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,23 +21,62 @@ const staleReport = 500 * time.Millisecond
 type port struct {
 	master, slave *os.File
 	path          string
+	closed        *os.File // inotify: programs that close the node
 	closing       sync.Once
+	// locked says that the program which opened the node last, with INIT, holds its lock. It belongs to
+	// the goroutine that writes.
+	locked bool
 }
 
-// openPort makes a pty and sets it raw.
+// openPort makes a pty and sets it raw. Both ends are opened with O_NOCTTY: a session leader would get
+// the slave as its terminal, and die of SIGHUP when the key is unplugged.
 func openPort() (*port, error) {
-	// pty.Open takes the slave with O_NOCTTY: a session leader would get it as its terminal, and die
-	// of SIGHUP when the key is unplugged.
-	master, slave, err := pty.Open()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open a pseudo-terminal: %w", err)
 	}
-	p := &port{master: master, slave: slave, path: slave.Name()}
+	var n int
+	err = control(master, func(fd int) error {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		var err error
+		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		return err
+	})
+	if err != nil {
+		_ = master.Close()
+		return nil, fmt.Errorf("cannot unlock a pseudo-terminal: %w", err)
+	}
+	path := fmt.Sprintf("/dev/pts/%d", n)
+	slave, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		_ = master.Close()
+		return nil, fmt.Errorf("cannot open a pseudo-terminal: %w", err)
+	}
+	p := &port{master: master, slave: slave, path: path}
 	if err := control(slave, setRaw); err != nil {
 		p.close()
-		return nil, fmt.Errorf("cannot set %s raw: %w", p.path, err)
+		return nil, fmt.Errorf("cannot set %s raw: %w", path, err)
+	}
+	if p.closed, err = watchClosing(path); err != nil {
+		p.close()
+		return nil, err
 	}
 	return p, nil
+}
+
+// watchClosing returns a file that can be read each time a program has closed path, or has died.
+func watchClosing(path string) (*os.File, error) {
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch %s: %w", path, err)
+	}
+	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_CLOSE); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot watch %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), "inotify"), nil
 }
 
 // setRaw turns off all that a terminal does to bytes, as cfmakeraw does. A read and a poll wait for a
@@ -106,9 +144,14 @@ func (p *port) read(out chan<- report, stop <-chan struct{}) error {
 	}
 }
 
-// write sends one report to the host; one goroutine writes. Where nobody reads, the report is lost after
-// a second, as it would be on USB.
+// write sends one report to the host; one goroutine writes. It is lost where the program that began the
+// session is gone, and where nobody reads for a second, as it would be on USB.
 func (p *port) write(r report) error {
+	if p.locked {
+		if held, err := p.held(); err != nil || !held {
+			return err
+		}
+	}
 	if err := p.master.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}
@@ -116,17 +159,65 @@ func (p *port) write(r report) error {
 	return err
 }
 
-// discard throws away what no program has read: a program that opens a hidraw node sees nothing that
-// came before.
-func (p *port) discard() error {
-	flush := func(queue int) func(fd int) error {
-		return func(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, queue) }
-	}
-	// First what is on its way to the slave, then what has arrived there.
-	if err := control(p.master, flush(unix.TCOFLUSH)); err != nil {
+// discard is called when a program begins a session. It throws away what no program has read: one that
+// opens a hidraw node sees nothing that came before.
+func (p *port) discard() (err error) {
+	if p.locked, err = p.held(); err != nil {
 		return err
 	}
-	return control(p.slave, flush(unix.TCIFLUSH))
+	return p.flush()
+}
+
+func (p *port) flush() error {
+	queue := func(which int) func(fd int) error {
+		return func(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, which) }
+	}
+	// First what is on its way to the slave, then what has arrived there.
+	if err := control(p.master, queue(unix.TCOFLUSH)); err != nil {
+		return err
+	}
+	return control(p.slave, queue(unix.TCIFLUSH))
+}
+
+// held reports whether a program holds the node's lock, as libfido2 does while it has it open.
+func (p *port) held() (held bool, err error) {
+	err = control(p.slave, func(fd int) error {
+		err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			held = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return unix.Flock(fd, unix.LOCK_UN)
+	})
+	return held, err
+}
+
+// tidy throws away what a program left unread that closed the node, at once: the next one reads as soon
+// as it has written INIT, and would take an old answer for its own. It ends when the port is closed.
+func (p *port) tidy() {
+	buf := make([]byte, 4096)
+	for {
+		if _, err := p.closed.Read(buf); err != nil {
+			return
+		}
+		unread := 0
+		err := control(p.slave, func(fd int) (err error) {
+			unread, err = unix.IoctlGetInt(fd, unix.TIOCINQ)
+			return err
+		})
+		if err != nil {
+			return
+		}
+		if unread == 0 { // nothing to throw away, and no lock to disturb
+			continue
+		}
+		if held, err := p.held(); err == nil && !held {
+			_ = p.flush() // INIT does it once more
+		}
+	}
 }
 
 // close makes the node vanish: a program that waits on it sees the end of file. It may be called more
@@ -135,5 +226,8 @@ func (p *port) close() {
 	p.closing.Do(func() {
 		_ = p.master.Close() // nothing is buffered, and there is no one to tell
 		_ = p.slave.Close()
+		if p.closed != nil {
+			_ = p.closed.Close()
+		}
 	})
 }

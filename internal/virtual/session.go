@@ -2,7 +2,6 @@ package virtual
 
 import (
 	"context"
-	"encoding/binary"
 	"time"
 )
 
@@ -145,10 +144,10 @@ func (s *session) finish(r result) {
 	s.link.done()
 	s.crashed = s.crashed || r.crash
 	r.op.Abandoned = s.silent() || r.crash
-	s.ops.add(r.op)
 	if !r.op.Abandoned {
 		s.send(&message{channel: c.message.channel, cmd: hidCBOR, payload: r.answer})
 	}
+	s.ops.add(r.op)
 }
 
 // abandon gives up the command that runs, if any, without an answer, and waits for its end.
@@ -188,9 +187,8 @@ func (s *session) send(m *message) {
 	}
 	rs := m.reports()
 	if m.cmd == hidCBOR && s.faults.is(FaultGarbageHID) {
-		for i := range rs {
-			binary.BigEndian.PutUint32(rs[i][:], ^m.channel)
-			rs[i][4] = 0x7f
+		for i := range rs { // a command that there is not, longer than a message can be
+			copy(rs[i][4:], []byte{0x55 | initBit, 0xff, 0xff})
 		}
 	}
 	for _, r := range rs {

@@ -290,7 +290,7 @@ func TestMute(t *testing.T) {
 			b.k.SetFault(FaultGarbageHID)
 			ch := b.open()
 			b.write(message{channel: ch, cmd: hidCBOR, payload: []byte{cmdGetInfo}})
-			if r := b.receive(); binary.BigEndian.Uint32(r[:]) == ch || r[4]&initBit != 0 {
+			if r := b.receive(); r[4] == hidCBOR|initBit || binary.BigEndian.Uint16(r[5:]) <= maxPayload {
 				t.Fatalf("it sends % x", r)
 			}
 		})
