@@ -161,7 +161,7 @@ func (r *Request) reset() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	r.offer(again.ID, func(o *Offer) { o.KeyName = again.Name })
+	r.touchFor("to erase it")
 	letGo, err := r.blink(r.ctx, again, new(userVerification), func(ctx context.Context) error {
 		return r.e.cfg.Devices.Reset(ctx, again, r.left())
 	})

@@ -84,7 +84,7 @@ func (r *Request) addMethod() (outcome, error) {
 // stepUp is the approval of a change of methods. It stands in the log by itself: the tap was given,
 // whatever becomes of the change.
 func (r *Request) stepUp() error {
-	r.say("First approve this with a key that is registered")
+	r.touchFor("to approve: %s", r.subject())
 	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", r.ask.Method.Name)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
 	if len(keys) == 1 {
 		return keys[0], nil
 	}
-	r.say("Touch the key that you want to register")
+	r.touchFor("to choose the one to register")
 	return r.choose(ctx, keys)
 }
 
@@ -131,6 +131,7 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 		}
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool { return k.ID == first.ID })
 		if len(keys) > 1 {
+			r.touchFor("to choose the backup key")
 			if key, err = r.choose(r.ctx, keys); err != nil {
 				return method.Method{}, 0, err
 			}
@@ -140,7 +141,6 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 			key = keys[0]
 			break
 		}
-		r.say("%s", text)
 		if _, err := r.prompt(r.ctx, Prompt{Type: PromptConfirm, Text: text}); err != nil {
 			return method.Method{}, 0, err
 		}
@@ -172,6 +172,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	if info.HasUV() {
 		need = policy.Verified
 	}
+	r.touchFor("once more, to test it")
 	test := holder{key: k, methods: []method.Method{m}}
 	a, err := r.race(ctx, []holder{test}, need, name)
 	if err != nil {
@@ -208,6 +209,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	}
 	uv := &userVerification{r: r, key: k, wanted: info.HasPIN() || info.HasUV()}
 	var made fido.Attestation
+	r.touchFor("to register it")
 	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
 	letGo, err := r.blink(ctx, k, uv, func(ctx context.Context) (err error) {
 		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{

@@ -55,7 +55,7 @@ func (u *userVerification) prepare(ctx context.Context) error {
 	case u.r.caller.Place == caller.PlaceRemote:
 		return ErrPINPlace
 	}
-	text := fmt.Sprintf("Type the PIN of the key “%s” for: %s by %s", u.key.Name, u.r.ask.Kind, u.r.service)
+	text := fmt.Sprintf("Type the PIN of the key “%s” for: %s", u.key.Name, u.r.subject())
 	if u.wrong {
 		text = "That PIN is wrong. " + text
 	}

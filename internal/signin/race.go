@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +42,8 @@ func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method
 		return approval{}, err
 	}
 	if need == policy.Verified && len(holders) > 1 {
+		purpose := r.purpose
+		r.touchFor("to use it")
 		keys := make([]fido.Key, len(holders))
 		for i, h := range holders {
 			keys[i] = h.key
@@ -52,7 +53,7 @@ func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method
 			return approval{}, err
 		}
 		holders = slices.DeleteFunc(holders, func(h holder) bool { return h.key.ID != chosen.ID })
-		r.withdraw()
+		r.touchFor("%s", purpose)
 	}
 	return r.race(ctx, holders, need, about)
 }
@@ -170,6 +171,7 @@ func (r *Request) blink(ctx context.Context, k fido.Key, uv *userVerification, o
 		revoked := lease.revoked()
 		uv.wipe()
 		if err == nil {
+			r.showTouched(k)
 			return sync.OnceFunc(func() { lease.release(); claim.leave() }), nil
 		}
 		lease.release()
@@ -347,7 +349,7 @@ func (e *Engine) plugged(only string) ([]fido.Key, error) {
 
 // claimant is the request as the queue of a key sees it.
 func (r *Request) claimant() claimant {
-	c := claimant{id: r.id, label: fmt.Sprintf("%s by %s", r.ask.Kind, r.service), root: r.caller.UID == 0}
+	c := claimant{id: r.id, label: r.subject(), root: r.caller.UID == 0}
 	if isApp(r.service) {
 		c.limit = appShare
 	}
@@ -358,27 +360,6 @@ func (r *Request) claimant() claimant {
 // request.
 func (r *Request) left() time.Duration {
 	return max(r.deadline-r.e.cfg.Clock.Boot(), time.Millisecond)
-}
-
-// showTouch says that the key blinks.
-func (r *Request) showTouch(k fido.Key) {
-	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName = OfferTouch, k.Name })
-	r.say("Touch the key “%s”", k.Name)
-}
-
-// showQueue says why the key does not blink for this request.
-func (r *Request) showQueue(k fido.Key, s claimState, others []string) {
-	state, text := OfferPick, ""
-	switch {
-	case s == claimPaused:
-		state, text = OfferPaused, fmt.Sprintf("The key “%s” stopped blinking: press Enter to go on", k.Name)
-	case len(others) > 0:
-		text = fmt.Sprintf("The key “%s” is also wanted for: %s. Press Enter to use it for this request", k.Name, strings.Join(others, ", "))
-	default:
-		text = fmt.Sprintf("The key “%s” was wanted for another request: press Enter to use it for this one", k.Name)
-	}
-	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName = state, k.Name })
-	r.say("%s", text)
 }
 
 func credentialIDs(ms []method.Method) [][]byte {

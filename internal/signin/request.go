@@ -78,7 +78,7 @@ type View struct {
 	Deadline  time.Time
 	Offers    []Offer
 	Prompts   []Prompt
-	Progress  string
+	Progress  string // one plain sentence that says what is waited for
 
 	Decision     Decision
 	Strength     policy.Strength
@@ -113,7 +113,8 @@ type Offer struct {
 	MethodID   string // empty while it is not known which method the key holds
 	MethodName string
 	State      OfferState
-	Err        error // why it failed
+	Note       string // why no touch is waited for, and what to do
+	Err        error  // why it failed
 }
 
 // PromptType says what a person is asked to do.

@@ -51,7 +51,8 @@ type Request struct {
 	view      View
 	prompts   []*openPrompt
 	promptSeq int
-	sealed    bool // a decision is being written: too late to deny
+	purpose   string // of a touch: "to approve: …"
+	sealed    bool   // a decision is being written: too late to deny
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
 }
@@ -145,7 +146,7 @@ func personsEnd(err error) error {
 func (r *Request) finish(d Decision, err error, fill func(*View)) {
 	r.e.forget(r)
 	r.publish(func(v *View) {
-		v.Decision, v.Err, v.Progress = d, err, ""
+		v.Decision, v.Err = d, err
 		r.prompts = nil
 		if fill != nil {
 			fill(v)
@@ -211,42 +212,16 @@ func (r *Request) publish(change func(*View)) {
 	r.e.board.show(v)
 }
 
-// snapshot copies the view with its prompts. The caller holds r.mu.
+// snapshot copies the view with its prompts and the line of progress. The caller holds r.mu.
 func (r *Request) snapshot() View {
 	v := r.view
 	v.Offers = slices.Clone(v.Offers)
 	v.Methods = slices.Clone(v.Methods)
-	v.Prompts = nil
-	if !v.Pending() {
-		return v
-	}
-	for _, p := range r.prompts {
-		v.Prompts = append(v.Prompts, p.Prompt)
-	}
-	for _, o := range v.Offers {
-		if o.State == OfferTouch {
-			v.Prompts = append(v.Prompts, Prompt{
-				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
-				Text: touchText(o.KeyName, v.Place),
-			})
-		}
+	v.Prompts, v.Progress = nil, ""
+	if v.Pending() {
+		v.Prompts, v.Progress = r.words(v.Offers)
 	}
 	return v
-}
-
-// touchText asks for a touch; where nobody can tell whether the requester sits at this desk, it says
-// so.
-func touchText(key string, place caller.Place) string {
-	text := fmt.Sprintf("Touch the key “%s”", key)
-	if place != caller.PlaceLocal {
-		text += " (it is not known whether the request comes from this desk)"
-	}
-	return text
-}
-
-// say sets the line of progress.
-func (r *Request) say(format string, args ...any) {
-	r.publish(func(v *View) { v.Progress = fmt.Sprintf(format, args...) })
 }
 
 // offer changes the offer of a key, adding it if it is new.

@@ -19,6 +19,7 @@ func (r *Request) canTap() error {
 
 // signIn is a tap on one of the user's keys.
 func (r *Request) signIn() (outcome, error) {
+	r.touchFor("to approve: %s", r.subject())
 	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
 	if err != nil {
 		return outcome{}, err
@@ -41,12 +42,15 @@ func (r *Request) canTest() error {
 
 // testMethod is a tap that lets nobody in: it shows that a method works.
 func (r *Request) testMethod() (outcome, error) {
+	r.touchFor("to test it")
 	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
 	if err != nil {
 		return outcome{}, err
 	}
 	out, err := r.decide(a, "test", nil)
-	r.e.announceMethods()
+	if err == nil {
+		r.e.announceMethods()
+	}
 	return out, err
 }
 
@@ -70,6 +74,7 @@ func (r *Request) removeMethod() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	r.touchFor("to approve: removing the method “%s” of %s", gone.Name, gone.User)
 	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", gone.Name)
 	if err != nil {
 		return outcome{}, err
