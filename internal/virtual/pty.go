@@ -203,17 +203,6 @@ func (p *port) tidy() {
 		if _, err := p.closed.Read(buf); err != nil {
 			return
 		}
-		unread := 0
-		err := control(p.slave, func(fd int) (err error) {
-			unread, err = unix.IoctlGetInt(fd, unix.TIOCINQ)
-			return err
-		})
-		if err != nil {
-			return
-		}
-		if unread == 0 { // nothing to throw away, and no lock to disturb
-			continue
-		}
 		if held, err := p.held(); err == nil && !held {
 			_ = p.flush() // INIT does it once more
 		}
