@@ -1,0 +1,93 @@
+package signin
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/fido"
+)
+
+// The words that a person reads while a request is pending are made here alone, and are the same
+// wherever they are shown.
+
+// touchFor says what a touch is for from now on, as the end of "Touch the key “NAME” …".
+func (r *Request) touchFor(format string, args ...any) {
+	r.publish(func(*View) { r.purpose = fmt.Sprintf(format, args...) })
+}
+
+// kindWords names the kinds for people.
+var kindWords = map[Kind]string{
+	KindSignIn:       "sign-in",
+	KindAddMethod:    "new sign-in method",
+	KindRemoveMethod: "removal of a sign-in method",
+	KindTest:         "test of a sign-in method",
+	KindSetPIN:       "PIN of a key",
+	KindReset:        "reset of a key",
+}
+
+// subject names the request: "sign-in for alice by app:1000:mailer".
+func (r *Request) subject() string {
+	return fmt.Sprintf("%s for %s by %s", kindWords[r.ask.Kind], r.e.cfg.Owner.Name, r.service)
+}
+
+// words makes the prompts, and the line of progress that sums them up: a touch where one is waited
+// for, else a question, else why no key blinks. The caller holds r.mu.
+func (r *Request) words(offers []Offer) (prompts []Prompt, progress string) {
+	var touch []string
+	note := "One moment"
+	for _, p := range r.prompts {
+		prompts = append(prompts, p.Prompt)
+		note = p.Text
+	}
+	for _, o := range offers {
+		switch {
+		case o.State == OfferTouch:
+			touch = append(touch, "“"+o.KeyName+"”")
+			prompts = append(prompts, Prompt{
+				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
+				Text: r.touchText("“" + o.KeyName + "”"),
+			})
+		case o.State == OfferDone:
+			note = fmt.Sprintf("The key “%s” was touched: checking its answer", o.KeyName)
+		case o.Note != "" && len(r.prompts) == 0:
+			note = o.Note
+		}
+	}
+	if len(touch) > 0 {
+		return prompts, r.touchText(strings.Join(touch, " or "))
+	}
+	return prompts, note
+}
+
+// touchText asks for a touch; where nobody can tell whether the requester sits at this desk, it
+// says so.
+func (r *Request) touchText(keys string) string {
+	text := fmt.Sprintf("Touch the key %s %s", keys, r.purpose)
+	if r.caller.Place != caller.PlaceLocal {
+		text += " (it is not known whether this comes from your desk)"
+	}
+	return text
+}
+
+// showTouch says that the key blinks.
+func (r *Request) showTouch(k fido.Key) {
+	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = OfferTouch, k.Name, "" })
+}
+
+// showTouched says that the key was touched.
+func (r *Request) showTouched(k fido.Key) {
+	r.offer(k.ID, func(o *Offer) { o.State = OfferDone })
+}
+
+// showQueue says why the key does not blink for this request.
+func (r *Request) showQueue(k fido.Key, s claimState, others []string) {
+	state, note := OfferPick, fmt.Sprintf("The key “%s” was wanted for another request: press Enter to use it for this one", k.Name)
+	switch {
+	case s == claimPaused:
+		state, note = OfferPaused, fmt.Sprintf("The key “%s” stopped blinking: press Enter to go on", k.Name)
+	case len(others) > 0:
+		note = fmt.Sprintf("The key “%s” is also wanted for: %s. Press Enter to use it for this request", k.Name, strings.Join(others, ", "))
+	}
+	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = state, k.Name, note })
+}
