@@ -25,9 +25,6 @@ type question struct {
 	// answered is the id of the last prompt that was answered: it is not asked again when it still
 	// stands in a state that was on its way.
 	answered string
-	// pinGiven says that a PIN that is not new was passed on: another question for it means that it
-	// was wrong.
-	pinGiven bool
 }
 
 func (q question) active() bool { return q.prompt.ID != "" }
@@ -63,24 +60,22 @@ func (f *follower) prompt(ctx context.Context) {
 	f.label()
 }
 
-// label asks for one line.
+// label asks for one line. The echo is set before anyone is invited to type.
 func (f *follower) label() {
-	echo := false
-	switch p := f.ask.prompt; {
+	p := f.ask.prompt
+	if err := f.app.tty.setEcho(p.Type == api.PromptConfirm && p.Expect != ""); err != nil {
+		f.stop = fmt.Errorf("cannot set up the terminal: %w", err)
+		return
+	}
+	switch {
 	case p.Type == api.PromptConfirm && p.Expect == "":
 		f.show("%s [Enter] ", client.Show(p.Text))
-	case p.Type == api.PromptConfirm:
-		f.show("%s: ", client.Show(p.Text))
-		echo = true
 	case p.New && f.ask.first != nil:
 		f.show("The new PIN again: ")
 	case p.Retries != nil && !p.New:
 		f.show("%s (%s left): ", client.Show(p.Text), plural(*p.Retries, "try", "tries"))
 	default:
 		f.show("%s: ", client.Show(p.Text))
-	}
-	if err := f.app.tty.setEcho(echo); err != nil {
-		f.stop = fmt.Errorf("cannot set up the terminal: %w", err)
 	}
 }
 
@@ -167,7 +162,6 @@ func (f *follower) pass(ctx context.Context, p api.Prompt, answer api.Answer) {
 	err := f.client.Answer(ctx, f.state.ID, answer)
 	answer.PIN.Wipe()
 	f.ask.answered, f.ask.prompt = p.ID, api.Prompt{}
-	f.ask.pinGiven = f.ask.pinGiven || p.Type == api.PromptPIN && !p.New
 	switch {
 	case err == nil, isCode(err, api.CodeNotPending), isCode(err, api.CodeNotFound):
 		// Decided meanwhile, or asked anew: the next state says which.
@@ -185,18 +179,14 @@ func (f *follower) pass(ctx context.Context, p api.Prompt, answer api.Answer) {
 	}
 }
 
-// answerFromInput answers a question for a PIN from standard input. A PIN is never tried twice.
+// answerFromInput answers a question for a PIN from standard input.
 func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
-	if f.ask.pinGiven && !p.New {
-		text := "the PIN is wrong"
-		if p.Retries != nil {
-			text += ": " + plural(*p.Retries, "try", "tries") + " left"
-		}
-		f.stop = api.Errorf(api.CodePINWrong, "%s", text)
-		return
-	}
-	pin, err := f.pins.next()
+	pin, err := f.pins.answer(p)
+	refused, isRefusal := errors.AsType[*api.Error](err)
 	switch {
+	case isRefusal:
+		f.stop = refused
+		return
 	case errors.Is(err, io.EOF):
 		f.stop = usagef("there is no PIN left on standard input for: %s", client.Show(p.Text))
 		return
@@ -204,16 +194,51 @@ func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
 		f.stop = fmt.Errorf("cannot read the PIN from standard input: %w", err)
 		return
 	}
-	if why := unfit(p, pin); why != "" {
-		clear(pin)
-		f.stop = api.Errorf(api.CodePINPolicy, "%s", why)
-		return
-	}
 	f.pass(ctx, p, api.Answer{Prompt: p.ID, PIN: pin})
 }
 
-// pinInput reads PINs from standard input, one a line.
-type pinInput struct{ r *bufio.Reader }
+// pinInput reads PINs from standard input, one a line. It keeps the last one: a key may ask for its
+// PIN more than once in a request.
+type pinInput struct {
+	r     *bufio.Reader
+	last  []byte
+	asked api.Prompt // the question that last answered
+}
+
+// answer gives a copy of the PIN for a question. One that turned out wrong is never tried again: the
+// key counts, and it is refused with CodePINWrong.
+func (in *pinInput) answer(p api.Prompt) ([]byte, error) {
+	if !p.New && in.last != nil && !in.asked.New && in.asked.Key == p.Key {
+		if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
+			text := "the PIN is wrong"
+			if p.Retries != nil {
+				text += ": " + plural(*p.Retries, "try", "tries") + " left"
+			}
+			return nil, api.Errorf(api.CodePINWrong, "%s", text)
+		}
+		in.asked = p
+		return bytes.Clone(in.last), nil
+	}
+	pin, err := in.next()
+	if err != nil {
+		return nil, err
+	}
+	if why := unfit(p, pin); why != "" {
+		clear(pin)
+		return nil, api.Errorf(api.CodePINPolicy, "%s", why)
+	}
+	in.wipe()
+	in.last, in.asked = bytes.Clone(pin), p
+	return pin, nil
+}
+
+// wipe forgets the last PIN.
+func (in *pinInput) wipe() {
+	if in != nil {
+		clear(in.last)
+		in.last = nil
+	}
+}
 
 // pinsFrom makes what --pin asked for: nothing, or standard input. The value itself is not repeated
 // in the message: it may be a PIN.
@@ -222,7 +247,7 @@ func pinsFrom(flag string, stdin *os.File) (*pinInput, error) {
 	case "":
 		return nil, nil
 	case "-":
-		return &pinInput{bufio.NewReaderSize(stdin, 256)}, nil
+		return &pinInput{r: bufio.NewReaderSize(stdin, 256)}, nil
 	default:
 		return nil, usagef("a PIN is never given on the command line, where others can read it: use --pin - and standard input")
 	}

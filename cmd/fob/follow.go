@@ -183,8 +183,10 @@ func (f *follower) waiting() string {
 		return "The key waits for you to choose the " + what + ": run fob requests tap " + f.state.ID
 	case f.state.Progress != "" && f.state.Progress != f.touched:
 		return f.state.Progress
-	case f.touched != "":
+	case f.won != "":
 		return "Touched, checking: " + what
+	case f.touched != "" && f.screen.last != "":
+		return f.screen.last // between a touch and the decision there is nothing new to say
 	default:
 		return "Waiting: " + what
 	}

@@ -113,7 +113,7 @@ one stays.`,
 	flags.StringVar(&spec.Name, "name", "", "`name` of the key, such as Blue")
 	flags.BoolVar(&spec.Backup, "backup", false, "register a second, different key afterwards")
 	flags.StringVar(&spec.BackupName, "backup-name", "", "`name` of the second key")
-	flags.StringVar(&keyArg, "key", "", "the `key` to register, as fob keys names it (default: the one that is touched)")
+	flags.StringVar(&keyArg, "key", "", "register the key with this `id` (default: the one that is touched)")
 	pinFlag(cmd, &pin)
 	completeFunc(cmd, "key", a.completeKeys)
 	return cmd

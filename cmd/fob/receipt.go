@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 
@@ -131,11 +133,13 @@ func (a *app) exportReceipts(dir string, approvals []checked) error {
 	if dir == "" {
 		return nil
 	}
-	fmt.Fprint(a.out, "\nCheck it without Fob: the signature, and that the first line of the assertion is the\nhash of what was shown.\n")
-	for _, c := range approvals {
+	for i, c := range approvals {
 		files, err := export(dir, c, len(approvals))
 		if err != nil {
 			return err
+		}
+		if i == 0 {
+			fmt.Fprint(a.out, "\nCheck it without Fob: the signature, and that the first line of the assertion is the\nhash of what was shown.\n")
 		}
 		verified := ""
 		if c.approval.Proof.UserVerified {
@@ -166,7 +170,11 @@ func export(dir string, c checked, of int) (client.Exported, error) {
 	if of > 1 {
 		dir = filepath.Join(dir, strconv.FormatUint(c.entry.Seq, 10))
 	}
-	return client.ExportReceipt(dir, *c.entry.Receipt)
+	files, err := client.ExportReceipt(dir, *c.entry.Receipt)
+	if errors.Is(err, fs.ErrExist) {
+		return files, usagef("%s holds a receipt already: name another folder", dir)
+	}
+	return files, err
 }
 
 func kindName(kind string) string {

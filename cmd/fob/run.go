@@ -18,6 +18,7 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, d
 	if err != nil {
 		return err
 	}
+	defer pins.wipe()
 	c, err := a.client()
 	if err != nil {
 		return err
@@ -41,6 +42,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 	if err != nil {
 		return err
 	}
+	defer pins.wipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	states, stop := iter.Pull2(c.Watch(ctx, id))
