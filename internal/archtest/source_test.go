@@ -102,10 +102,11 @@ func testFaults(file string, source []byte) (faults []string) {
 				faults = append(faults, fmt.Sprintf("%s: %s has no kept inputs: add some with f.Add or below testdata/fuzz", set.Position(f.Pos()), f.Name.Name))
 			}
 		}
-		if calls(f, "Skip", "Skipf", "SkipNow") && !asksForCI(f) {
+		// A fuzz target skips inputs that say nothing; that is no test that could not run.
+		if !strings.HasPrefix(f.Name.Name, "Fuzz") && calls(f, "Skip", "Skipf", "SkipNow") && !asksForCI(f) {
 			faults = append(faults, fmt.Sprintf("%s: %s skips without asking for CI: a test that cannot run fails where CI is set", set.Position(f.Pos()), f.Name.Name))
 		}
-		if calls(f, "Short") {
+		if callsOf(f, "testing", "Short") {
 			faults = append(faults, fmt.Sprintf("%s: %s has a short form: all tests run, always", set.Position(f.Pos()), f.Name.Name))
 		}
 	}
@@ -122,12 +123,16 @@ func unfinishedWords(file string, source []byte) (faults []string) {
 }
 
 // calls reports whether f calls a method or package function with one of the names.
-func calls(f *ast.FuncDecl, names ...string) bool {
+func calls(f *ast.FuncDecl, names ...string) bool { return callsOf(f, "", names...) }
+
+// callsOf is calls, of functions of one package alone; of any if it is empty.
+func callsOf(f *ast.FuncDecl, of string, names ...string) bool {
 	found := false
 	ast.Inspect(f.Body, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
 			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && slices.Contains(names, sel.Sel.Name) {
-				found = true
+				on, plain := sel.X.(*ast.Ident)
+				found = found || of == "" || plain && on.Name == of
 			}
 		}
 		return !found
@@ -179,6 +184,8 @@ func TestSourceCheckerFindsFaults(t *testing.T) {
 		{"lets a test skip on a desk", "a_test.go", "package a\nfunc TestA(t *testing.T) { if os.Getenv(\"CI\") != \"\" { t.Fatal() }; t.Skip() }\n", ""},
 		{"finds a fuzz target without inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) {}\n", "no kept inputs"},
 		{"lets a fuzz target add its inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) { f.Add(1) }\n", ""},
+		{"lets a fuzz target skip inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) { t.Skip() }) }\n", ""},
+		{"lets other things be short", "a_test.go", "package a\nfunc TestA(t *testing.T) { id.Short() }\n", ""},
 		{"finds short forms", "a_test.go", "package a\nfunc TestA(t *testing.T) { if testing.Short() { return } }\n", "short form"},
 		{"finds a file that is not Go", "a.go", "pakage", "expected"},
 	}
