@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -73,3 +74,43 @@ func BenchmarkUpdate(b *testing.B) {
 }
 
 func benchKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n*0x9E3779B97F4A7C15) }
+
+// BenchmarkOpen shows what the check of the whole file costs at the start.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "fob.db")
+	s, err := store.Open(path, store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 20_000
+	for i := 0; i < n; i += 5_000 {
+		err := s.Update(context.Background(), func(tx *store.Tx) error {
+			for j := range 5_000 {
+				if err := blobs.Put(tx, numberKey(i+j), make([]byte, 1500)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Size())
+	for b.Loop() {
+		s, err := store.Open(path, store.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 func child(t testing.TB, part, path string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], path)
-	cmd.Env = append(os.Environ(), childEnv+"="+part)
+	cmd.Env = append(os.Environ(), childEnv+"="+part, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	return cmd
 }

@@ -26,7 +26,7 @@ var (
 	ErrTxDone = errors.New("this transaction has ended")
 	// ErrStorage says that the disk failed: the change is not promised to be kept. The database goes
 	// on working once the disk does.
-	ErrStorage = errors.New("cannot write the database to disk")
+	ErrStorage = errors.New("the disk under the database fails")
 	// ErrFull says, together with ErrStorage, that the disk, the quota or the file size limit is full.
 	ErrFull = errors.New("the disk is full")
 	// ErrPanicked says that the function given to Update or View panicked or ended its goroutine.

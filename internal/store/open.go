@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -43,20 +44,18 @@ func Open(path string, o Options) (*Store, error) {
 		o.Log.Info("made a new database", slog.String("path", path))
 	}
 	s := &Store{
-		path:    path,
-		log:     o.Log,
-		commit:  (*bolt.Tx).Commit,
-		wake:    make(chan struct{}, 1),
-		drained: make(chan struct{}),
+		path:   path,
+		log:    o.Log,
+		commit: (*bolt.Tx).Commit,
 	}
+	s.idle = sync.NewCond(&s.mu)
 	if err := s.openFile(); err != nil {
 		return nil, err
 	}
 	removeLeftovers(path)
 	if err := s.bringUpToDate(o, newest); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.Close())
 	}
-	go s.write()
 	return s, nil
 }
 
@@ -91,11 +90,9 @@ func (s *Store) openFile() (err error) {
 	var found damage
 	switch {
 	case err == nil:
-		info, err := s.file.Stat()
-		if err != nil {
-			return fmt.Errorf("cannot open the database: %w", err)
+		if err := s.mapProbe(); err != nil {
+			return fmt.Errorf("cannot open the database: %w", errors.Join(err, s.db.Close()))
 		}
-		s.size.Store(info.Size())
 		return nil
 	case errors.As(err, &found):
 		return damagedError(s.path, string(found))

@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -40,20 +39,21 @@ type Store struct {
 	file   *os.File             // db's own: it holds the lock
 	commit func(*bolt.Tx) error // bbolt's, but for tests of a failing disk
 
-	mu     sync.Mutex // guards queue and closed
-	queue  []*call
-	closed bool
+	mu      sync.Mutex // guards what follows
+	idle    *sync.Cond // that writing became false
+	queue   []*call
+	writing bool // somebody is the writer: a caller, or the goroutine that it handed over to
+	closed  bool
+	probe   []byte // the meta pages, mapped; nil once they are not
+	probed  byte   // what was read there
 
-	wake      chan struct{} // holds one signal that queue or closed changed
-	drained   chan struct{} // closed by the writer when it has ended
 	closeOnce sync.Once
 	closeErr  error
 
-	size atomic.Int64 // that the file had at least
-
-	// The writer's alone until drained is closed.
-	suspect bool  // a sync failed: pages may be missing on disk although the kernel shows them
-	broken  error // bbolt failed in the middle of a commit: no more writing
+	// The writer's alone, and Close's after it.
+	pending []*call // taken and not answered
+	suspect bool    // a sync failed: pages may be missing on disk although the kernel shows them
+	broken  error   // bbolt failed in the middle of a commit: no more writing
 }
 
 // InstanceID is the random 128-bit number of this database, in hexadecimal, made together with it.
@@ -77,24 +77,18 @@ func (s *Store) View(fn func(*Tx) error) (err error) {
 			err = fmt.Errorf("cannot end a reading transaction: %w", e)
 		}
 	}()
-	defer s.recoverTo(&err)
+	exited := false // then the goroutine ends, and nobody asks
+	defer s.recoverTo(&err, &exited)
 	// A file that somebody cuts short while it is mapped faults when it is read.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return fn(tx)
 }
 
-// begin begins a transaction. It first makes sure that nobody cut the file short: bbolt's own reads of
-// its meta pages are not guarded and would end the process.
+// begin begins a transaction. It first makes sure that bbolt's meta pages are still there: bbolt reads
+// them holding its mutexes, and would never give them back if the file had been cut short.
 func (s *Store) begin(writable bool) (*bolt.Tx, error) {
-	info, err := s.file.Stat()
-	if errors.Is(err, os.ErrClosed) {
-		return nil, ErrClosed
-	}
-	if err != nil {
-		return nil, storageError(err)
-	}
-	if info.Size() < s.size.Load() {
-		return nil, damagedError(s.path, "it was cut short while it was open")
+	if err := s.checkMapping(); err != nil {
+		return nil, err
 	}
 	btx, err := s.db.Begin(writable)
 	switch {
@@ -103,10 +97,38 @@ func (s *Store) begin(writable bool) (*bolt.Tx, error) {
 	case err != nil:
 		return nil, storageError(err)
 	}
-	if writable {
-		s.size.Store(info.Size()) // it only grows, and only here is the one writer
-	}
 	return btx, nil
+}
+
+// checkMapping reads a byte of each meta page in a mapping of its own: much quicker than to ask the
+// kernel for the file's size at each transaction.
+func (s *Store) checkMapping() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.probe == nil {
+		return ErrClosed
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			err = damagedError(s.path, "it was cut short while it was open")
+		}
+	}()
+	s.probed = s.probe[0] ^ s.probe[len(s.probe)/2]
+	return nil
+}
+
+func (s *Store) mapProbe() (err error) {
+	size := 2 * s.db.Info().PageSize
+	s.probe, err = unix.Mmap(int(s.file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	return err
+}
+
+func (s *Store) unmapProbe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeErr = errors.Join(s.closeErr, unix.Munmap(s.probe))
+	s.probe = nil
 }
 
 // Close waits for the updates that were queued and the views that are open, and closes the file.
@@ -115,9 +137,11 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
 		s.closed = true
+		for s.writing {
+			s.idle.Wait()
+		}
 		s.mu.Unlock()
-		s.signal()
-		<-s.drained
+		defer s.unmapProbe()
 		if s.broken != nil {
 			// bbolt's mutex may be held by the transaction that failed: it cannot be closed in order.
 			// The lock on the file must go, and would live as long as the mapping.

@@ -173,6 +173,28 @@ func TestUpdate(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("goes on after a lone function that ended its caller's goroutine", func(t *testing.T) {
+		s := fresh(t)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			err := s.Update(ctx, func(tx *store.Tx) error {
+				if err := things.Put(tx, []byte("a"), thing{N: 1}); err != nil {
+					return err
+				}
+				runtime.Goexit()
+				return nil
+			})
+			t.Errorf("Update came back: %v", err)
+		}()
+		<-ended
+		if _, err := get(s, "a"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("what it did is kept: %v", err)
+		}
+		if err := put(s, "b", 1); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("refuses a transaction that has ended", func(t *testing.T) {
 		s := fresh(t)
 		var kept *store.Tx

@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// call is one Update that waits for the writer.
+// call is one Update.
 type call struct {
-	fn    func(*Tx) error
-	done  chan error   // holds one
-	state atomic.Int32 // waiting, then taken by the writer or left by the caller
+	fn     func(*Tx) error
+	done   chan error   // holds one
+	state  atomic.Int32 // waiting, then taken by the writer or left by the caller
+	exited bool         // fn ended its goroutine; the writer's
 }
 
 const (
@@ -28,10 +31,11 @@ const (
 // Update runs fn in a transaction and returns nil when what fn did is on disk. If fn fails or
 // panics nothing of it is kept, and Update returns fn's error, or ErrPanicked.
 //
-// All calls that wait at a time share one commit. If one of them fails, each is run again in a
-// commit of its own, so that it harms none of the others. Therefore fn may run more than once, in
-// another goroutine, and must change nothing outside its Tx other than variables that it sets anew
-// each time it starts. It must not call Update or View.
+// All calls that wait while another is written share one commit. If one of them fails, each is run
+// again in a commit of its own, so that it harms none of the others. Therefore fn may run more than
+// once, in another goroutine, and must change nothing outside its Tx other than variables that it
+// sets anew each time it starts. It must not call Update or View, nor end its goroutine, which may be
+// the caller's own.
 //
 // When ctx ends before the writer has taken the call, fn never runs and Update returns ctx's error;
 // afterwards Update waits for the outcome, whatever ctx does. An error of the disk wraps ErrStorage,
@@ -46,9 +50,16 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
+	if !s.writing {
+		// Nobody writes: this caller does, and spares itself the way to another goroutine and back.
+		s.writing = true
+		s.mu.Unlock()
+		defer s.handOver() // also if fn ends this goroutine
+		err, _ := s.attempt([]*call{c})
+		return err
+	}
 	s.queue = append(s.queue, c)
 	s.mu.Unlock()
-	s.signal()
 
 	select {
 	case err := <-c.done:
@@ -61,61 +72,103 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-// signal wakes the writer; a signal that is there already is enough.
-func (s *Store) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+// handOver ends the caller's part as writer: a goroutine goes on with the calls that have come
+// meanwhile, if there are any.
+func (s *Store) handOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 {
+		go s.write()
+		return
 	}
+	s.writing = false
+	s.idle.Broadcast()
 }
 
-// write is the writer. It ends when the store is closed and the queue is empty.
+// write is the writer while calls wait.
 func (s *Store) write() {
-	defer close(s.drained)
-	debug.SetPanicOnFault(true)
+	defer func() {
+		if len(s.pending) == 0 {
+			return
+		}
+		// A function ended this goroutine. The calls that it shared a commit with go on in another.
+		s.pending = slices.DeleteFunc(s.pending, func(c *call) bool {
+			if c.exited {
+				c.done <- fmt.Errorf("%w: it ended its goroutine", ErrPanicked)
+			}
+			return c.exited
+		})
+		go s.write()
+	}()
+	s.runSingly()
 	for {
 		s.mu.Lock()
-		queue, closed := s.queue, s.closed
+		queue := s.queue
 		s.queue = nil
+		if len(queue) == 0 {
+			s.writing = false
+			s.idle.Broadcast()
+			s.mu.Unlock()
+			return
+		}
 		s.mu.Unlock()
 
-		calls := queue[:0]
 		for _, c := range queue {
 			if c.state.CompareAndSwap(waiting, taken) {
-				calls = append(calls, c)
+				s.pending = append(s.pending, c)
 			}
 		}
-		switch {
-		case len(calls) > 0:
-			s.run(calls)
-		case closed:
-			return
-		case len(queue) == 0:
-			<-s.wake
-		}
+		s.runTogether()
+		s.runSingly()
+		s.gather()
 	}
 }
 
-// run gives each call its outcome.
-func (s *Store) run(calls []*call) {
-	if len(calls) > 1 {
-		err, again := s.attempt(calls)
-		if !again {
-			for _, c := range calls {
-				c.done <- err
-			}
+// gather lets those who were just answered bring more, so that it comes along with the next commit: it
+// gives way to other goroutines as long as each turn adds calls. It never waits.
+func (s *Store) gather() {
+	for before := -1; ; {
+		s.mu.Lock()
+		now := len(s.queue)
+		s.mu.Unlock()
+		if now == before {
 			return
 		}
+		before = now
+		runtime.Gosched()
 	}
-	for i := range calls {
-		err, _ := s.attempt(calls[i : i+1])
-		calls[i].done <- err
+}
+
+// runTogether tries all pending calls in one commit and answers them unless one of them failed.
+func (s *Store) runTogether() {
+	if len(s.pending) < 2 {
+		return
 	}
+	err, again := s.attempt(s.pending)
+	if again {
+		return
+	}
+	for _, c := range s.pending {
+		c.done <- err
+	}
+	s.pending = nil
+}
+
+// runSingly gives each pending call a commit of its own.
+func (s *Store) runSingly() {
+	for len(s.pending) > 0 {
+		c := s.pending[0]
+		err, _ := s.attempt(s.pending[:1])
+		s.pending = s.pending[1:]
+		c.done <- err
+	}
+	s.pending = nil
 }
 
 // attempt runs the calls in one commit. If it fails, again says that nothing of it was kept for
 // certain, so that the calls may be run once more.
 func (s *Store) attempt(calls []*call) (err error, again bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	if s.broken != nil {
 		return s.broken, false
 	}
@@ -129,13 +182,8 @@ func (s *Store) attempt(calls []*call) (err error, again bool) {
 		return err, false
 	}
 	id := btx.ID()
-	for _, c := range calls {
-		if err := s.call(c.fn, btx); err != nil {
-			if e := btx.Rollback(); e != nil {
-				return fmt.Errorf("cannot roll back a transaction: %w", e), false
-			}
-			return err, true
-		}
+	if err := s.callAll(calls, btx); err != nil {
+		return err, true
 	}
 
 	err = s.safeCommit(btx)
@@ -161,21 +209,34 @@ func (s *Store) attempt(calls []*call) (err error, again bool) {
 	return storageError(err), true
 }
 
-// call runs fn in a goroutine of its own, so that whatever it does ends no more than that.
-func (s *Store) call(fn func(*Tx) error, btx *bolt.Tx) error {
-	tx := &Tx{bolt: btx}
-	done := make(chan error, 1)
-	go func() {
-		err := fmt.Errorf("%w: it ended its goroutine", ErrPanicked)
-		defer func() {
-			tx.bolt = nil
-			done <- err
-		}()
-		defer s.recoverTo(&err)
-		debug.SetPanicOnFault(true)
-		err = fn(tx)
+// callAll runs the calls' functions in btx, and rolls it back unless all succeed.
+func (s *Store) callAll(calls []*call, btx *bolt.Tx) (err error) {
+	ok := false
+	defer func() {
+		if !ok {
+			if e := btx.Rollback(); e != nil {
+				err = errors.Join(err, fmt.Errorf("cannot roll back a transaction: %w", e))
+			}
+		}
 	}()
-	return <-done
+	for _, c := range calls {
+		if err := s.call(c, btx); err != nil {
+			return err
+		}
+	}
+	ok = true
+	return nil
+}
+
+// call runs one function.
+func (s *Store) call(c *call, btx *bolt.Tx) (err error) {
+	tx := &Tx{bolt: btx}
+	c.exited = true // until it comes back
+	defer func() { tx.bolt = nil }()
+	defer s.recoverTo(&err, &c.exited)
+	err = c.fn(tx)
+	c.exited = false
+	return err
 }
 
 // safeCommit commits. A panic there means that bbolt met pages that make no sense; its state in
@@ -245,13 +306,14 @@ func (s *Store) used() (int64, error) {
 	return btx.Size(), btx.Rollback()
 }
 
-// recoverTo is deferred around a function of a caller: it turns a panic into an error. A memory
-// fault is a page that the file does not have any more.
-func (s *Store) recoverTo(err *error) {
+// recoverTo is deferred around a function of a caller: it turns a panic into an error, and clears
+// exited. A memory fault is a page that the file does not have any more.
+func (s *Store) recoverTo(err *error, exited *bool) {
 	p := recover()
 	if p == nil {
 		return
 	}
+	*exited = false
 	s.log.Error("a database transaction panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 	if _, ok := p.(interface{ Addr() uintptr }); ok {
 		*err = damagedError(s.path, "a page cannot be read")
