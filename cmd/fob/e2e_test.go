@@ -24,6 +24,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programsDir = dir
 	for program, cgo := range map[string]string{"fobd": "0", "fob-virtual": "0", "fob-helper": "1"} {
 		build := exec.Command("go", "build", "-o", dir+"/", "../"+program)
 		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
@@ -33,6 +34,9 @@ var programs = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+// programsDir is to be removed at the end.
+var programsDir string
 
 // built is the folder of the programs. Where they cannot be built, such as without libfido2-dev, a
 // test is skipped on a desk and fails in CI.

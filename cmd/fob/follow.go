@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -33,10 +32,6 @@ type follower struct {
 	ask   question
 	// won names what approved: the daemon says it shortly before the decision.
 	won string
-	// touched is the daemon's line while a key blinked; it still stands there for a moment afterwards.
-	touched string
-	// lead is what the daemon said before a key blinked, such as that this must be approved first.
-	lead string
 	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
 	stop error
 }
@@ -137,13 +132,7 @@ func (f *follower) end(u update) (api.RequestState, error) {
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
 	if name := winner(f.state); name != "" {
-		f.won, f.lead = name, ""
-	}
-	switch {
-	case hasOffer(f.state, "touch"):
-		f.touched = f.state.Progress
-	case f.state.Progress != f.touched && !f.pickable():
-		f.lead, f.touched = f.state.Progress, ""
+		f.won = name
 	}
 	f.prompt(ctx)
 	if f.ask.active() || f.stop != nil {
@@ -162,54 +151,23 @@ func (f *follower) draw() {
 	if f.ask.active() || f.state.ID == "" || f.stop != nil {
 		return
 	}
-	f.screen.progress(f.waiting(), f.state.Deadline)
+	// Where lines cannot be updated, only those are shown in which somebody is asked for something.
+	if f.screen.live || len(f.state.Prompts) > 0 || f.pickable() {
+		f.screen.progress(f.waiting(), f.state.Deadline)
+	}
 }
 
-// waiting says what the request waits for. Who else wants a key is in the daemon's own words.
+// waiting says what the request waits for, in the daemon's words; but who has no terminal cannot
+// press Enter.
 func (f *follower) waiting() string {
-	var touch []string
-	for _, o := range f.state.Offers {
-		if o.State == "touch" {
-			touch = append(touch, quoted(o.KeyName, o.Key))
-		}
-	}
-	what := subject(f.state)
 	switch {
-	case len(touch) > 0 && f.lead != "" && f.state.Kind != api.KindSignIn:
-		return f.lead + ". Touch the key " + strings.Join(touch, " or ")
-	case len(touch) > 0:
-		return "Touch the key " + strings.Join(touch, " or ") + f.purpose() + what + doubt(f.state)
-	case f.pickable() && f.app.tty == nil:
-		return "The key waits for you to choose the " + what + ": run fob requests tap " + f.state.ID
-	case f.state.Progress != "" && f.state.Progress != f.touched:
+	case f.pickable() && !hasOffer(f.state, "touch") && f.app.tty == nil:
+		return "The key waits for you to choose the " + subject(f.state) + ": run fob requests tap " + f.state.ID
+	case f.state.Progress != "":
 		return f.state.Progress
-	case f.won != "":
-		return "Touched, checking: " + what
-	case f.touched != "" && f.screen.last != "":
-		return f.screen.last // between a touch and the decision there is nothing new to say
 	default:
-		return "Waiting: " + what
+		return "Waiting: " + subject(f.state)
 	}
-}
-
-// purpose is what a touch is for.
-func (f *follower) purpose() string {
-	switch f.state.Kind {
-	case api.KindSignIn, api.KindRemoveMethod:
-		return " to approve: "
-	case api.KindReset:
-		return " to erase it: "
-	default:
-		return ": "
-	}
-}
-
-// doubt says where nobody can tell whether the one who asks sits at this desk.
-func doubt(s api.RequestState) string {
-	if s.Place == "local" || s.Place == "" {
-		return ""
-	}
-	return ", which may not come from this desk (place: " + s.Place + ")"
 }
 
 // pickable reports whether picking this request would do something.

@@ -9,7 +9,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fob": main})
+	testscript.Main(tests{m}, map[string]func(){"fob": main})
+}
+
+// tests are the tests, and the removal of what they built.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	code := t.m.Run()
+	if programsDir != "" {
+		os.RemoveAll(programsDir)
+	}
+	return code
 }
 
 // TestScripts runs the command against a daemon of the test's own, which says what each script wants

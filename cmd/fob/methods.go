@@ -105,7 +105,6 @@ one stays.`,
 				}
 				request.Key = key.ID
 			}
-			fmt.Fprintln(a.stderr, "You will touch the key twice: to register it, and to test it.")
 			return a.begin(cmd.Context(), request, pin, a.printAdded)
 		},
 	}

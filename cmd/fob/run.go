@@ -31,6 +31,12 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, d
 	f := &follower{app: a, client: c, own: true, pins: pins, screen: newScreen(a.stderr)}
 	state, err := f.run(ctx, stream.Next)
 	if err != nil {
+		// What was done before it was broken off is said all the same: of two keys the first stays.
+		if state.Decision == api.Approved {
+			if err := a.printEnd(state, f.won, done); err != nil {
+				return err
+			}
+		}
 		return err
 	}
 	return a.ended(state, f.won, done)

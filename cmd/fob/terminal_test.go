@@ -176,7 +176,7 @@ func line(more string) string {
 
 const (
 	approvedLine = `{"id":"r1","kind":"sign-in","user":"alice","service":"app:1000:mailer","pending":false,"decision":"approved","strength":"verified"}` + "\n"
-	touchOffer   = `,"offers":[{"type":"key","key":"k1","key_name":"Blue","state":"touch"}]`
+	touchOffer   = `,"progress":"Touch the key “Blue” to approve: sign-in for alice by app:1000:mailer","offers":[{"type":"key","key":"k1","key_name":"Blue","state":"touch"}]`
 	pickOffer    = `,"progress":"The key “Blue” is also wanted for: sign-in by app:1000:other. Press Enter to use it for this request","offers":[{"type":"key","key":"k1","key_name":"Blue","state":"pick"}]`
 	fine         = "> POST /v1/requests/r1/pick 200\n{}\n> POST /v1/requests/r1/answer 200\n{}\n> POST /v1/requests/r1/cancel 200\n{}\n"
 	begin        = "> POST /v1/requests stream\n"
