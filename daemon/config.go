@@ -99,9 +99,11 @@ func (*trap) UnmarshalTOML(any) error { return errTrap }
 // that has a trap there.
 func unknownKey(text []byte, key toml.Key) error {
 	err := fmt.Errorf("unknown key %q", key)
-	tag := "toml:" + strconv.Quote(key[0])
-	into := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Trap", Type: reflect.TypeFor[trap](), Tag: reflect.StructTag(tag)}}))
-	_, trapped := toml.NewDecoder(bytes.NewReader(text)).Decode(into.Interface())
+	into := reflect.TypeFor[trap]()
+	for _, name := range slices.Backward(key) {
+		into = reflect.StructOf([]reflect.StructField{{Name: "Inner", Type: into, Tag: reflect.StructTag("toml:" + strconv.Quote(name))}})
+	}
+	_, trapped := toml.NewDecoder(bytes.NewReader(text)).Decode(reflect.New(into).Interface())
 	if p, ok := errors.AsType[toml.ParseError](trapped); ok && p.Position.Line > 0 {
 		return fmt.Errorf("line %d: %w", p.Position.Line, err)
 	}
