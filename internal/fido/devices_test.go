@@ -448,7 +448,7 @@ func TestDevicesFaults(t *testing.T) {
 		{virtual.FaultMuteAfterInit, fido.ErrTimeout},
 		{virtual.FaultGarbageInfo, fido.ErrBadAnswer},
 		{virtual.FaultGarbageCBOR, fido.ErrBadAnswer},
-		{virtual.FaultGarbageHID, fido.ErrTimeout},
+		{virtual.FaultGarbageHID, fido.ErrBadAnswer},
 		{virtual.FaultWrongCredential, fido.ErrBadAnswer},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {

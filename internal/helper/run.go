@@ -8,6 +8,11 @@ import (
 	"time"
 )
 
+// refillAfter is how long after an operation has begun the next spare is started. Starting one takes
+// the processor from an operation that needs no touch, which is over by then, and from the commit that
+// follows it: at once, it doubled their time.
+const refillAfter = 8 * time.Millisecond
+
 // run gives the call to a process and waits for its answer.
 func (p *Pool) run(ctx context.Context, timeout time.Duration, msg []byte) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -62,7 +67,7 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 				return nil, begun, err
 			case r.State == stateBegun:
 				begun = true
-				p.refill()
+				time.AfterFunc(refillAfter, p.refill)
 				continue
 			}
 			p.work.Go(func() { w.retire(p.o.Grace) })

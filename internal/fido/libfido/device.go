@@ -74,7 +74,9 @@ func bounded(ctx context.Context, t fido.Target, touch bool, f func(*session) er
 	for {
 		select {
 		case err := <-done:
-			return s.explain(err, timedOut)
+			err = s.explain(err, timedOut)
+			s.probe.close()
+			return err
 		case <-late.C:
 			timedOut = true
 			if !cancelled {

@@ -76,6 +76,13 @@ func (p *probe) unlock() {
 	unix.Flock(p.fd, unix.LOCK_UN)
 }
 
+// close closes the descriptor; libfido2 must be done with the device.
+func (p *probe) close() {
+	if p != nil {
+		unix.Close(p.fd)
+	}
+}
+
 // gone reports whether the device has been unplugged.
 func (p *probe) gone() bool {
 	if p == nil {
