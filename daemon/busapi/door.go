@@ -60,7 +60,8 @@ type Door struct {
 	mu      sync.Mutex
 	problem error    // why the door is shut; nil while it is open
 	session *session // nil while it is shut
-	pumps   sync.WaitGroup
+	closing bool
+	pumps   sync.WaitGroup // counted up under mu, and not once closing is set
 
 	end     context.CancelFunc
 	stopped chan struct{}
@@ -88,6 +89,9 @@ func (d *Door) State() string {
 
 // Close waits until the callers have heard of all decisions, or until ctx ends, and leaves the bus.
 func (d *Door) Close(ctx context.Context) {
+	d.mu.Lock()
+	d.closing = true
+	d.mu.Unlock()
 	told := make(chan struct{})
 	go func() { d.pumps.Wait(); close(told) }()
 	select {
@@ -96,6 +100,17 @@ func (d *Door) Close(ctx context.Context) {
 	}
 	d.end()
 	<-d.stopped
+}
+
+// hold makes Close wait for a request's signals, until pumps.Done; false if the door is closing.
+func (d *Door) hold() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return false
+	}
+	d.pumps.Add(1)
+	return true
 }
 
 // keep waits for a session's end and tries for the next.

@@ -41,12 +41,15 @@ func (s *session) verify(c *call, user, service string, details map[string]dbus.
 	if !c.peer.room() {
 		return "", s.fail(signin.ErrTooMany)
 	}
+	if !s.d.hold() {
+		return "", s.fail(signin.ErrShuttingDown)
+	}
 	req, err := s.d.Engine.Begin(c.peer.ctx, c.peer.who, ask)
 	if err != nil {
+		s.d.pumps.Done()
 		return "", s.fail(err)
 	}
 	c.peer.add(req.ID())
-	s.d.pumps.Add(1)
 	s.reply(c, req.ID())
 	go func() {
 		defer s.d.pumps.Done()
