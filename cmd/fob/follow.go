@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -14,8 +15,12 @@ import (
 	"github.com/fobproject/fob/internal/client"
 )
 
-// How long a daemon may take to say that a request was cancelled.
-const cancelTimeout = 3 * time.Second
+const (
+	// cancelTimeout is how long a daemon may take to say that a request was cancelled.
+	cancelTimeout = 3 * time.Second
+	// overdueTime is how long after the deadline a daemon may take to say that it has passed.
+	overdueTime = 15 * time.Second
+)
 
 // follower accompanies a request from this terminal until it is decided: it shows what is waited
 // for, asks what the daemon wants asked, and picks the request when Enter is pressed.
@@ -32,6 +37,8 @@ type follower struct {
 	ask   question
 	// won names what approved: the daemon says it shortly before the decision.
 	won string
+	// overdue is when a daemon that said nothing more must have died on its feet.
+	overdue time.Time
 	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
 	stop error
 }
@@ -79,6 +86,7 @@ func (f *follower) run(ctx context.Context, next func() (api.RequestState, error
 			if u.err != nil || !u.state.Pending {
 				return f.end(u)
 			}
+			f.overdue = time.Now().Add(time.Until(u.state.Deadline) + overdueTime)
 			if f.state = u.state; f.stop == nil {
 				f.turn(ctx)
 			}
@@ -99,7 +107,10 @@ func (f *follower) run(ctx context.Context, next func() (api.RequestState, error
 				return f.state, f.stop
 			}
 			f.stop = errStopped
-		case <-tick.C:
+		case now := <-tick.C:
+			if !f.state.Deadline.IsZero() && now.After(f.overdue) {
+				return f.state, fmt.Errorf("%w (it has said nothing since the request expired)", client.ErrLost)
+			}
 			f.draw()
 		case <-late:
 			return f.state, f.stop

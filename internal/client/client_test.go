@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/api"
 )
@@ -120,7 +122,7 @@ func TestCall(t *testing.T) {
 		want    error
 	}{
 		"refuses an error without a body": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, ErrBadAnswer},
-		"refuses a redirect":              {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, ErrBadAnswer},
+		"refuses a redirect":              {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, ErrBadAnswer},
 		"refuses what is not JSON":        {answer("application/json", "<html>"), ErrBadAnswer},
 		"refuses another type":            {answer("text/html", "{}"), ErrBadAnswer},
 		"refuses an endless body":         {answer("application/json", strings.Repeat(" ", maxBody+1)), ErrBadAnswer},
@@ -305,6 +307,25 @@ func FuzzStream(f *testing.F) {
 		}
 		if s.decided && !strings.Contains(string(data), "\n") {
 			t.Fatal("a line that broke off was taken")
+		}
+	})
+}
+
+func FuzzShow(f *testing.F) {
+	f.Add("plain “text”")
+	f.Add("\x1b]0;title\x07\u202e\u009b31m\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Show(s)
+		for _, r := range got {
+			if !unicode.IsGraphic(r) && r != utf8.RuneError {
+				t.Fatalf("%U reaches the terminal", r)
+			}
+		}
+		if n := utf8.RuneCountInString(got); n > maxShown+1 {
+			t.Fatalf("%d runes", n)
+		}
+		if Show(got) != got && utf8.RuneCountInString(got) <= maxShown {
+			t.Fatalf("%q is not shown as it is", got)
 		}
 	})
 }

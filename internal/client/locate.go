@@ -121,7 +121,7 @@ func (c Config) trusts(uid uint32) bool {
 
 // noDaemon says that nothing answers at path, why, and how a daemon is started there.
 func (c Config) noDaemon(path, why string) error {
-	start := "fobd --user"
+	start := "systemctl --user start fobd, or in a terminal: fobd --user"
 	switch {
 	case path == c.SystemSocket:
 		start = "systemctl start fobd"

@@ -5,7 +5,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -98,6 +100,43 @@ func TestTrust(t *testing.T) {
 			t.Skip(err)
 		}
 		if err := dial(0, passwd); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("asks the kernel who listens, whoever owns the socket", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root can listen as somebody else")
+		}
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		strange := filepath.Join(dir, "strange")
+		listener := make(chan net.Listener)
+		go func() {
+			// The kernel notes the thread's own uid. The thread ends with the goroutine.
+			runtime.LockOSThread()
+			if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, ^uintptr(0), 4242, ^uintptr(0)); errno != 0 {
+				t.Error(errno)
+			}
+			l, err := net.Listen("unix", strange)
+			if err != nil {
+				t.Error(err)
+			}
+			listener <- l
+		}()
+		l := <-listener
+		if l == nil {
+			return
+		}
+		defer l.Close()
+		if err := os.Chown(strange, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		c, err := New(Default(strange))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Status(t.Context()); !errors.Is(err, ErrUntrusted) || !strings.Contains(err.Error(), "runs as uid 4242") {
 			t.Errorf("got %v", err)
 		}
 	})
