@@ -10,7 +10,7 @@ import (
 )
 
 // shortDir is a folder whose name leaves room for a socket's.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fob")
 	if err != nil {

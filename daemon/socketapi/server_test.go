@@ -57,7 +57,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // serve serves a door on a real engine without keys. more adds routes.
-func serve(t *testing.T, more ...route) *server {
+func serve(t testing.TB, more ...route) *server {
 	t.Helper()
 	dir := shortDir(t)
 	db, err := store.Open(filepath.Join(dir, "db"), store.Options{})
