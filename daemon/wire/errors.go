@@ -72,10 +72,8 @@ var table = []row{
 	{signin.ErrKeyNotFound, api.CodeNotFound, ""},
 	{signin.ErrKeyNotOwn, api.CodeKeyNotOwn, ""},
 	{signin.ErrKeyRegistered, api.CodeKeyRegistered, ""},
-	{signin.ErrSameKey, api.CodeKeyRegistered, ""},
 	{signin.ErrFewRetries, api.CodePINFewRetries, ""},
 	{signin.ErrPINPlace, api.CodePINWrongPlace, ""},
-	{signin.ErrPINLength, api.CodePINPolicy, ""},
 
 	{fido.ErrPINInvalid, api.CodePINWrong, ""},
 	{fido.ErrPINBlocked, api.CodePINBlocked, ""},
@@ -143,12 +141,8 @@ func (e *Errors) Internal(what string) *api.Error {
 	return api.Errorf(api.CodeInternal, "something went wrong inside fobd: look for %s in its log", id)
 }
 
-// message is an error's text for people: the device's own words where a key failed, on one line and
-// bounded.
+// message is an error's text for people, on one line and bounded.
 func message(err error) string {
-	if d, ok := errors.AsType[*fido.DeviceError](err); ok {
-		err = d
-	}
 	s := strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
