@@ -365,8 +365,8 @@ func TestDevicesTouch(t *testing.T) {
 		})
 		t.Run(name+" that runs out of time tells the key", func(t *testing.T) {
 			start := time.Now()
-			wants(t, run(t.Context(), k, 400*time.Millisecond), fido.ErrTouchTimeout)
-			if took := time.Since(start); took > 1400*time.Millisecond || v.IsWaiting() {
+			wants(t, run(t.Context(), k, 800*time.Millisecond), fido.ErrTouchTimeout)
+			if took := time.Since(start); took > 1800*time.Millisecond || v.IsWaiting() {
 				t.Errorf("took %v, waiting %v", took, v.IsWaiting())
 			}
 			fine(t)

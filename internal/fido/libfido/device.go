@@ -43,8 +43,11 @@ type session struct {
 // margin is the last part of an operation's time, in which the key is told to give up, so that it
 // does not go on blinking.
 func (s *session) margin() time.Duration {
-	return min(300*time.Millisecond, time.Duration(s.target.TimeoutMS)*time.Millisecond/5)
+	return min(500*time.Millisecond, time.Duration(s.target.TimeoutMS)*time.Millisecond/4)
 }
+
+// left is what is left of the operation's time, in milliseconds, as libfido2 takes it.
+func (s *session) left() C.int { return C.int(max(time.Until(s.end).Milliseconds(), 1)) }
 
 // bounded runs f, which blocks in C, on a thread of its own, and returns at the latest when the time
 // of the operation is over. f may then still be blocked: the process is expected to end.
@@ -177,8 +180,7 @@ type device struct {
 
 // arm gives the next call what is left of the operation's time; without it libfido2 waits for ever.
 func (d *device) arm() {
-	left := time.Until(d.s.end) - d.s.margin()/2
-	C.fido_dev_set_timeout(d.c, C.int(max(left.Milliseconds(), 1)))
+	C.fido_dev_set_timeout(d.c, d.s.left())
 }
 
 func (d *device) isFIDO2() bool { return bool(C.fido_dev_is_fido2(d.c)) }

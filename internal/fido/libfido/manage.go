@@ -34,15 +34,14 @@ func (d *device) awaitTouch() error {
 		return failure(r, "cannot make the key blink")
 	}
 	for {
-		left := time.Until(d.s.end) - d.s.margin()/2
 		var touched C.int
-		if r := C.fido_dev_get_touch_status(d.c, &touched, C.int(max(left.Milliseconds(), 1))); r != C.FIDO_OK {
+		if r := C.fido_dev_get_touch_status(d.c, &touched, d.s.left()); r != C.FIDO_OK {
 			return failure(r, "cannot wait for the touch")
 		}
 		switch {
 		case touched != 0:
 			return nil
-		case d.isFIDO2(), left <= 0, d.s.ctx.Err() != nil:
+		case d.isFIDO2(), time.Now().After(d.s.end), d.s.ctx.Err() != nil:
 			// It hides the error that it met.
 			return failure(C.FIDO_ERR_RX, "cannot wait for the touch")
 		}
