@@ -35,8 +35,6 @@ type follower struct {
 
 	state api.RequestState
 	ask   question
-	// won names what approved: the daemon says it shortly before the decision.
-	won string
 	// overdue is when a daemon that said nothing more must have died on its feet.
 	overdue time.Time
 	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
@@ -142,9 +140,6 @@ func (f *follower) end(u update) (api.RequestState, error) {
 
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
-	if name := winner(f.state); name != "" {
-		f.won = name
-	}
 	f.prompt(ctx)
 	if f.ask.active() || f.stop != nil {
 		return

@@ -33,13 +33,13 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, d
 	if err != nil {
 		// What was done before it was broken off is said all the same: of two keys the first stays.
 		if state.Decision == api.Approved {
-			if err := a.printEnd(state, f.won, done); err != nil {
+			if err := a.printEnd(state, a.approver(ctx, c, state), done); err != nil {
 				return err
 			}
 		}
 		return err
 	}
-	return a.ended(state, f.won, done)
+	return a.ended(state, a.approver(ctx, c, state), done)
 }
 
 // watch accompanies a request that another program began.
@@ -67,7 +67,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 	}
 	if !first.Pending {
 		stop()
-		return a.ended(first, "", nil)
+		return a.ended(first, a.approver(ctx, c, first), nil)
 	}
 	if begin != nil {
 		begin(first)
@@ -91,7 +91,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 		}
 		return err
 	}
-	return a.ended(state, f.won, nil)
+	return a.ended(state, a.approver(ctx, c, state), nil)
 }
 
 // ended prints how a request ended and gives the error that carries the exit code.
@@ -109,9 +109,6 @@ func (a *app) ended(s api.RequestState, won string, done func(s api.RequestState
 }
 
 func (a *app) printEnd(s api.RequestState, won string, done func(s api.RequestState, won string) error) error {
-	if name := winner(s); name != "" {
-		won = name
-	}
 	switch {
 	case a.json:
 		return a.printJSON(s)
@@ -151,18 +148,17 @@ func outcome(s api.RequestState, won string) string {
 	}
 }
 
-// winner names the method, or the key, that approved.
-func winner(s api.RequestState) string {
-	for _, o := range s.Offers {
-		switch {
-		case o.State != "done":
-		case o.MethodName != "":
-			return quoted(o.MethodName, o.Method)
-		default:
-			return "the key " + quoted(o.KeyName, o.Key)
-		}
+// approver names the method that approved, as the log has it; empty where that cannot be told: the
+// approval stands without it.
+func (a *app) approver(ctx context.Context, c *client.Client, s api.RequestState) string {
+	if a.json || s.Decision != api.Approved || s.LogSeq == 0 {
+		return ""
 	}
-	return ""
+	page, err := c.Log(ctx, client.LogQuery{After: s.LogSeq - 1, Limit: 1})
+	if err != nil || len(page.Entries) == 0 || page.Entries[0].Request != s.ID || page.Entries[0].MethodName == "" {
+		return ""
+	}
+	return quoted(page.Entries[0].MethodName, page.Entries[0].Method)
 }
 
 // pinFlag is the flag of every command that may be asked for a PIN.
