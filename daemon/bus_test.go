@@ -151,6 +151,7 @@ func TestBus(t *testing.T) {
 		if e, ok := err.(dbus.Error); !ok || e.Name != contract.Interface+".Error.NotFound" {
 			t.Errorf("another program's cancel got %v", err)
 		}
+		i.touchable(t, id)
 		if err := p.object.Call(contract.Interface+".Cancel", 0, id).Err; err != nil {
 			t.Error(err)
 		}
@@ -161,6 +162,7 @@ func TestBus(t *testing.T) {
 	t.Run("a denial at the socket is heard on the bus", func(t *testing.T) {
 		p := newProgram(t, bus)
 		id := p.verify(t, none)
+		i.touchable(t, id)
 		if err := i.Deny(limit(t), id); err != nil {
 			t.Fatal(err)
 		}
