@@ -24,7 +24,7 @@ for target in "$@"; do
 	chroot=$dir/$target
 	mkdir "$chroot"
 	tar -C "$chroot" -xf "$dir/base.tar"
-	git clone -q --no-hardlinks . "$chroot/root/fob"
+	git clone -q --no-hardlinks . "$chroot/srv/fob"
 	cp /etc/resolv.conf /etc/hosts "$chroot/etc/"
 	if [ -d /usr/local/share/ca-certificates ]; then
 		mkdir -p "$chroot/usr/local/share/ca-certificates"
@@ -49,7 +49,7 @@ for target in "$@"; do
 			HOME=/root LANG=C.UTF-8 ${CI:+CI="$CI"} \
 			${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
 			GOPROXY="file:///modules/cache/download,$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" GOFLAGS="$(go env GOFLAGS)" \
-			make -C /root/fob "$FRESH_TARGET"' </dev/null
+			make -C /srv/fob "$FRESH_TARGET"' </dev/null
 	echo "fresh: make $target passed"
 	rm -rf --one-file-system "$chroot"
 done
