@@ -163,7 +163,7 @@ func (r *Request) reset() (outcome, error) {
 	}
 	r.touchFor("to erase it")
 	letGo, err := r.blink(r.ctx, again, new(userVerification), func(ctx context.Context) error {
-		return r.e.cfg.Devices.Reset(ctx, again, r.left())
+		return r.e.cfg.Devices.Reset(ctx, again, r.opLimit())
 	})
 	if errors.Is(err, fido.ErrNotAllowed) {
 		return outcome{}, fmt.Errorf("%w: more than 10 seconds had passed since it was plugged in; nothing was erased", err)

@@ -215,7 +215,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
 			RPID: r.e.rpID, RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
 			Algorithm: algorithm, Exclude: credentialIDs(r.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
-		}, r.left())
+		}, r.opLimit())
 		return err
 	})
 	if errors.Is(err, fido.ErrExcluded) {

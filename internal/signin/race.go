@@ -200,7 +200,7 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 		return approval{}, err
 	}
 	args := fido.AssertArgs{RPID: r.e.rpID, ClientDataHash: hash[:], Allow: credentialIDs(h.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin}
-	answers, err := r.e.cfg.Devices.Assert(ctx, h.key, args, r.left())
+	answers, err := r.e.cfg.Devices.Assert(ctx, h.key, args, r.opLimit())
 	if err != nil {
 		return approval{}, err
 	}
@@ -301,7 +301,7 @@ func (r *Request) choose(ctx context.Context, keys []fido.Key) (fido.Key, error)
 		r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
 		r.offers.Go(func() {
 			letGo, err := r.blink(ctx, k, new(userVerification), func(ctx context.Context) error {
-				return r.e.cfg.Devices.Select(ctx, k, r.left())
+				return r.e.cfg.Devices.Select(ctx, k, r.opLimit())
 			})
 			if err == nil {
 				letGo()
@@ -356,10 +356,10 @@ func (r *Request) claimant() claimant {
 	return c
 }
 
-// left is the time until the deadline; at least a moment, since the deadline itself ends the
-// request.
-func (r *Request) left() time.Duration {
-	return max(r.deadline-r.e.cfg.Clock.Boot(), time.Millisecond)
+// opLimit is how long an operation that waits for a touch may take: a little longer than the
+// request, whose own end tells the key to give up.
+func (r *Request) opLimit() time.Duration {
+	return max(r.deadline-r.e.cfg.Clock.Boot(), 0) + 2*time.Second
 }
 
 func credentialIDs(ms []method.Method) [][]byte {
