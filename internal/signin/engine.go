@@ -103,10 +103,11 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 	if err != nil {
 		return nil, err
 	}
+	r.ctx, r.end = context.WithCancelCause(context.Background())
 	if err := e.enlist(r); err != nil {
+		r.end(err)
 		return nil, err
 	}
-	r.ctx, r.end = context.WithCancelCause(context.Background())
 	stopCaller := context.AfterFunc(ctx, func() { r.end(ErrCallerGone) })
 	expiry := time.AfterFunc(r.timeout, func() { r.end(errExpired) })
 	r.publish(func(*View) {})

@@ -411,6 +411,27 @@ func TestOneTapOneRequest(t *testing.T) {
 	})
 }
 
+func TestDeniedThenTriedAgain(t *testing.T) {
+	k := newFakeKey("aa")
+	sit(t, func(t *testing.T, d *desk) {
+		d.enrol(k, nil)
+		k.linger = time.Second // the key takes a while to give up
+		a := d.ask(signin.Ask{})
+		<-k.blinks
+		if err := d.Deny(d.me, a.ID()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		b := d.ask(signin.Ask{})
+		synctest.Wait()
+		if got := offerState(b.View(), k); got == signin.OfferPick {
+			t.Fatal("a request that has ended stands in the way of the next")
+		}
+		d.touch(k)
+		d.wants(b, signin.Approved)
+	}, k)
+}
+
 func TestAppsBlinkForAShare(t *testing.T) {
 	k := newFakeKey("aa")
 	sit(t, func(t *testing.T, d *desk) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -43,6 +44,7 @@ type fakeKey struct {
 	touches chan struct{}         // each receive is one touch
 	blinks  chan string           // told of each operation that waits for a touch
 	fail    func(op string) error // makes an operation fail
+	linger  time.Duration         // by which an operation outlives its end
 	silent  int                   // silent questions asked
 }
 
@@ -90,6 +92,7 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 		case <-k.touches:
 			return nil
 		case <-ctx.Done():
+			time.Sleep(k.linger)
 			return fmt.Errorf("%w: %w", ctx.Err(), opError(0x2d, "FIDO_ERR_KEEPALIVE_CANCEL"))
 		}
 	}

@@ -150,7 +150,7 @@ func (r *Request) tap(ctx context.Context, h holder, need policy.Strength, about
 // was touched: the key's own time-out and a lost turn begin it again, until ctx ends. On success
 // the key is still held: call letGo.
 func (r *Request) blink(ctx context.Context, k fido.Key, uv *userVerification, op func(context.Context) error) (letGo func(), err error) {
-	claim := r.e.turns.join(k.ID, r.claimant())
+	claim := r.e.turns.join(ctx, k.ID, r.claimant())
 	defer func() {
 		uv.wipe()
 		if err != nil {
@@ -161,7 +161,7 @@ func (r *Request) blink(ctx context.Context, k fido.Key, uv *userVerification, o
 		if err := uv.prepare(ctx); err != nil {
 			return nil, err
 		}
-		lease, err := claim.wait(ctx, func(s claimState, others []string) { r.showQueue(k, s, others) })
+		lease, err := claim.wait(func(s claimState, others []string) { r.showQueue(k, s, others) })
 		if err != nil {
 			return nil, err
 		}

@@ -36,8 +36,10 @@ type claimant struct {
 	root  bool          // begun by root: named first
 }
 
-// claim is one request's wish for one key.
+// claim is one request's wish for one key. Once its context has ended it is in nobody's way, also
+// while its last operation is still being given up.
 type claim struct {
+	ctx context.Context
 	t   *turns
 	key string
 	who claimant
@@ -62,12 +64,12 @@ const (
 // errRevoked ends the operation of a lease that another claim took over.
 var errRevoked = errors.New("the key is wanted by another request")
 
-// join adds a claim for the key. Leave it with leave.
-func (t *turns) join(key string, who claimant) *claim {
+// join adds a claim for the key, for as long as ctx lives. Leave it with leave.
+func (t *turns) join(ctx context.Context, key string, who claimant) *claim {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	turn := t.turn(key)
-	c := &claim{t: t, key: key, who: who, changed: make(chan struct{}, 1)}
+	c := &claim{ctx: ctx, t: t, key: key, who: who, changed: make(chan struct{}, 1)}
 	turn.claims = append(turn.claims, c)
 	turn.settle()
 	return c
@@ -94,7 +96,8 @@ func (c *claim) leave() {
 // wait blocks until the key may blink for this claim and nobody else talks to it. It calls report,
 // without a lock held, whenever it has to wait for a person; others names the requests that want
 // the same key, those begun by root first.
-func (c *claim) wait(ctx context.Context, report func(s claimState, others []string)) (*lease, error) {
+func (c *claim) wait(report func(s claimState, others []string)) (*lease, error) {
+	ctx := c.ctx
 	for {
 		c.t.mu.Lock()
 		state, others, turn := c.state, c.others(), c.t.keys[c.key]
@@ -115,7 +118,7 @@ func (c *claim) wait(ctx context.Context, report func(s claimState, others []str
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if l := c.lease(ctx, turn); l != nil {
+		if l := c.lease(turn); l != nil {
 			return l, nil
 		}
 		<-turn.device
@@ -123,13 +126,13 @@ func (c *claim) wait(ctx context.Context, report func(s claimState, others []str
 }
 
 // lease begins an operation, unless the claim lost the key meanwhile.
-func (c *claim) lease(ctx context.Context, turn *turn) *lease {
+func (c *claim) lease(turn *turn) *lease {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	if c.state != claimGranted {
 		return nil
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(c.ctx)
 	c.revoke = func() { cancel(errRevoked) }
 	if c.who.limit > 0 && c.limiter == nil {
 		c.limiter = time.AfterFunc(c.who.limit, c.pause)
@@ -184,7 +187,7 @@ func (c *claim) others() []string {
 	var root, rest []string
 	for _, o := range turn.claims {
 		switch {
-		case o == c || o.who.id == c.who.id || o.state == claimPaused:
+		case o == c || o.who.id == c.who.id || !o.active():
 		case o.who.root:
 			root = append(root, o.who.label)
 		default:
@@ -194,12 +197,15 @@ func (c *claim) others() []string {
 	return append(root, rest...)
 }
 
+// active reports whether the claim counts. The caller holds t.mu.
+func (c *claim) active() bool { return c.state != claimPaused && c.ctx.Err() == nil }
+
 // settle decides who has the key. The caller holds t.mu.
 func (turn *turn) settle() {
 	var active []*claim
 	var chosen *claim
 	for _, c := range turn.claims {
-		if c.state == claimPaused {
+		if !c.active() {
 			continue
 		}
 		active = append(active, c)
