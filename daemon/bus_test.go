@@ -83,7 +83,7 @@ func TestBus(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := p.verify(t, map[string]dbus.Variant{"origin": dbus.MakeVariant("here"), "timeout_ms": dbus.MakeVariant(uint32(20000))})
-		i.tap(t, id)
+		i.tap(t)
 		var kinds []dbus.Type
 		for {
 			m := <-p.signals
@@ -135,7 +135,7 @@ func TestBus(t *testing.T) {
 	t.Run("leaving the bus cancels, and the key stops blinking", func(t *testing.T) {
 		p := newProgram(t, bus)
 		id := p.verify(t, none)
-		i.touchable(t, id)
+		i.waiting(t)
 		_ = p.conn.Close()
 		if e := i.decided(t, id); e.Decision != api.Cancelled {
 			t.Errorf("got %+v", e)
@@ -151,7 +151,7 @@ func TestBus(t *testing.T) {
 		if e, ok := err.(dbus.Error); !ok || e.Name != contract.Interface+".Error.NotFound" {
 			t.Errorf("another program's cancel got %v", err)
 		}
-		i.touchable(t, id)
+		i.waiting(t)
 		if err := p.object.Call(contract.Interface+".Cancel", 0, id).Err; err != nil {
 			t.Error(err)
 		}
@@ -162,7 +162,7 @@ func TestBus(t *testing.T) {
 	t.Run("a denial at the socket is heard on the bus", func(t *testing.T) {
 		p := newProgram(t, bus)
 		id := p.verify(t, none)
-		i.touchable(t, id)
+		i.waiting(t)
 		if err := i.Deny(limit(t), id); err != nil {
 			t.Fatal(err)
 		}
@@ -183,8 +183,7 @@ func TestBus(t *testing.T) {
 	t.Run("a shutdown is told", func(t *testing.T) {
 		p := newProgram(t, bus)
 		id := p.verify(t, none)
-		i.touchable(t, id)
-		i.begun(t, id)
+		i.waiting(t)
 		i.stop()
 		d, _, details := p.decided(t, id)
 		if d != api.Cancelled || details["error"].Value() != contract.Interface+".Error.ShuttingDown" {

@@ -3,10 +3,10 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,14 +117,32 @@ func newKey(t *testing.T, o virtual.Options) *virtual.Key {
 	return key
 }
 
-// start starts an instance. bus is the address of a session bus; empty for a private instance.
-func start(t *testing.T, bus string) *instance {
+// start starts an instance with keys, or with one that waits for Touch. bus is the address of a
+// session bus; empty for a private instance.
+func start(t *testing.T, bus string, keys ...*virtual.Key) *instance {
+	t.Helper()
+	return startIn(t, tempDir(t), bus, keys...)
+}
+
+// startIn is start with all state below dir.
+func startIn(t *testing.T, dir, bus string, keys ...*virtual.Key) *instance {
 	t.Helper()
 	fobd := needPrograms(t)
-	i := &instance{dir: tempDir(t), key: newKey(t, virtual.Options{}), log: new(lockedBuffer)}
+	if len(keys) == 0 {
+		keys = append(keys, newKey(t, virtual.Options{}))
+	}
+	i := &instance{dir: dir, key: keys[0], log: new(lockedBuffer)}
+	var paths []string
+	for n, k := range keys {
+		link := filepath.Join(i.dir, fmt.Sprintf("key%d", n+1)) // a key keeps its link when it is plugged in again
+		if err := k.Link(link); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, link)
+	}
 	env := map[string]string{}
 	o := daemon.Options{
-		Dir: i.dir, Keys: []string{i.key.Path()}, LogLevel: "debug", Version: "test", Executable: fobd,
+		Dir: i.dir, Keys: paths, LogLevel: "debug", Version: "test", Executable: fobd,
 		Env: func(name string) string { return env[name] }, Log: i.log,
 	}
 	if bus != "" {
@@ -181,27 +199,18 @@ func (i *instance) begin(t *testing.T, r api.BeginRequest) *client.Stream {
 	return s
 }
 
-// touchable waits until the key blinks for a request. It picks the request where the one before it has
-// just ended and not let go of the key yet: both then stand in the key's queue.
-func (i *instance) touchable(t *testing.T, id string) {
+// waiting waits until the key blinks.
+func (i *instance) waiting(t *testing.T) {
 	t.Helper()
-	whole := limit(t)
-	for whole.Err() == nil {
-		part, cancel := context.WithTimeout(whole, 200*time.Millisecond)
-		err := i.key.WaitTouch(part)
-		cancel()
-		if err == nil {
-			return
-		}
-		_ = i.Pick(whole, id) // nothing to pick, if the key is only slow
+	if err := i.key.WaitTouch(limit(t)); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("the key does not blink")
 }
 
-// tap touches the key once it blinks for a request.
-func (i *instance) tap(t *testing.T, id string) {
+// tap touches the key once it blinks.
+func (i *instance) tap(t *testing.T) {
 	t.Helper()
-	i.touchable(t, id)
+	i.waiting(t)
 	i.key.Touch()
 }
 
@@ -226,7 +235,7 @@ func (i *instance) blinking(t *testing.T, s *client.Stream) api.RequestState {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.touchable(t, v.ID)
+	i.waiting(t)
 	return v
 }
 
@@ -239,22 +248,12 @@ func (i *instance) enrol(t *testing.T) api.Method {
 	if err := i.key.WaitIdle(limit(t)); err != nil {
 		t.Fatal(err)
 	}
-	i.tap(t, v.ID)
+	i.tap(t)
 	v = decision(t, s)
 	if v.Decision != api.Approved || len(v.Methods) != 1 {
 		t.Fatalf("the key was not registered: %+v %v", v, v.Error)
 	}
 	return v.Methods[0]
-}
-
-// begun waits until the daemon has said that it began a request.
-func (i *instance) begun(t *testing.T, id string) {
-	t.Helper()
-	for ctx := limit(t); !strings.Contains(i.log.String(), "request="+id); {
-		if ctx.Err() != nil {
-			t.Fatal("the log does not tell of the request")
-		}
-	}
 }
 
 // decided waits until the log has the request's decision.

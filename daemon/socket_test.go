@@ -64,7 +64,7 @@ func TestSocket(t *testing.T) {
 		if err := json.NewDecoder(answer.Body).Decode(&v); err != nil {
 			t.Fatal(err)
 		}
-		i.touchable(t, v.ID)
+		i.waiting(t)
 		fmt.Fprint(c, "\n")
 		if e := i.decided(t, v.ID); e.Decision != api.Cancelled {
 			t.Errorf("got %+v", e)
@@ -201,7 +201,7 @@ func TestShutdown(t *testing.T) {
 		i := start(t, "")
 		i.enrol(t)
 		s := i.begin(t, api.BeginRequest{Service: "mailer"})
-		i.begun(t, i.blinking(t, s).ID)
+		i.blinking(t, s)
 		stopped := make(chan struct{})
 		go func() { i.stop(); close(stopped) }()
 		end := decision(t, s)

@@ -24,6 +24,8 @@ const (
 	repeat = 100 * time.Millisecond
 	// winding is how long a cancelled operation may take to end before it is abandoned.
 	winding = 500 * time.Millisecond
+	// openTries is how often a key is opened that answers with what was meant for another program.
+	openTries = 3
 )
 
 // session is one operation on one key: its time limit, and what ends it early.
@@ -150,19 +152,29 @@ func (s *session) setCancel(f func()) {
 
 // open opens the key with libfido2. The caller closes it.
 func (s *session) open() (*device, error) {
-	c := C.fido_dev_new()
-	if c == nil {
-		return nil, failure(C.FIDO_ERR_INTERNAL, "out of memory")
-	}
-	d := &device{c: c, s: s}
-	d.arm()
 	path := C.CString(s.target.Path)
 	defer C.free(unsafePointer(path))
 	s.probe.unlock()
-	if r := C.fido_dev_open(c, path); r != C.FIDO_OK {
+	var d *device
+	for try := 1; ; try++ {
+		c := C.fido_dev_new()
+		if c == nil {
+			return nil, failure(C.FIDO_ERR_INTERNAL, "out of memory")
+		}
+		d = &device{c: c, s: s}
+		d.arm()
+		r := C.fido_dev_open(c, path)
+		if r == C.FIDO_OK {
+			break
+		}
 		C.fido_dev_free(&d.c)
-		return nil, failure(r, "cannot open the key")
+		// A key answers INIT to all who listen: what came first may have been meant for another program
+		// (CTAP 2.1 §11.2.9.1.3: the nonce tells), and libfido2 gives up on the first that is not ours.
+		if r != C.FIDO_ERR_RX || try == openTries || s.ctx.Err() != nil {
+			return nil, failure(r, "cannot open the key")
+		}
 	}
+	c := d.c
 	s.mu.Lock()
 	s.opened, s.fido2 = true, bool(C.fido_dev_is_fido2(c))
 	if s.fido2 {
