@@ -88,6 +88,7 @@ echo "fob: installing $missing"
 		[ -z "$updated" ] && apt update && apt install --no-install-recommends $missing
 	}
 } || {
-	echo "fob: cannot install $missing: see apt's message above, or install them by hand." >&2
+	echo "fob: cannot install what is missing, as said above. As root, run:" >&2
+	echo "     apt-get install --no-install-recommends $missing" >&2
 	exit 1
 }
