@@ -30,5 +30,6 @@ func run() error {
 	if err := helper.Harden(); err != nil {
 		return err
 	}
+	libfido.Warm()
 	return helper.Serve(os.Stdin, os.Stdout, libfido.Handlers())
 }

@@ -305,7 +305,7 @@ func FuzzStream(f *testing.F) {
 				t.Fatal("an end without a decision")
 			}
 		}
-		if s.decided && !strings.Contains(string(data), "\n") {
+		if s.decided.Load() && !strings.Contains(string(data), "\n") {
 			t.Fatal("a line that broke off was taken")
 		}
 	})

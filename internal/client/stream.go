@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobproject/fob/internal/api"
@@ -19,7 +20,7 @@ import (
 type Stream struct {
 	lines   *lines
 	close   func()
-	decided bool
+	decided atomic.Bool
 }
 
 // Begin begins a request and gives its stream of states, which ends with the decision. Closing the
@@ -35,7 +36,7 @@ func (c *Client) Begin(ctx context.Context, begin api.BeginRequest) (*Stream, er
 // Next waits for the next state: the whole of it, never a difference. After the state with the
 // decision it gives io.EOF. A stream that ends before gives ErrLost: nothing was approved.
 func (s *Stream) Next() (api.RequestState, error) {
-	if s.decided {
+	if s.decided.Load() {
 		return api.RequestState{}, io.EOF
 	}
 	state, err := decode[api.RequestState](s.lines)
@@ -48,12 +49,23 @@ func (s *Stream) Next() (api.RequestState, error) {
 	if state.Pending == (state.Decision != "") {
 		return api.RequestState{}, fmt.Errorf("%w (a request both pending and %q)", ErrBadAnswer, state.Decision)
 	}
-	s.decided = !state.Pending
+	s.decided.Store(!state.Pending)
 	return state, nil
 }
 
 // Close ends the stream; a request that is still pending is cancelled by it.
-func (s *Stream) Close() { s.close() }
+func (s *Stream) Close() {
+	if s.decided.Load() {
+		// Read to its end, the connection serves the next call. A daemon that does not end it loses it.
+		end := time.AfterFunc(endTimeout, s.close)
+		_, _ = s.lines.next()
+		end.Stop()
+	}
+	s.close()
+}
+
+// endTimeout is how long the end of a stream may come after its last state.
+const endTimeout = 100 * time.Millisecond
 
 // Events gives a snapshot and then each change, until ctx ends (then without an error), the loop is
 // left, the daemon goes away (ErrLost) or says that the reader was too slow: then the last event has

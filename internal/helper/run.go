@@ -40,15 +40,37 @@ func (p *Pool) run(ctx context.Context, timeout time.Duration, msg []byte) (json
 	return answer, err
 }
 
+// retireAfter is how long after its answer a process is told to end, for the same reason.
+const retireAfter = 10 * time.Millisecond
+
+// retire lets a process that has answered end by itself.
+func (p *Pool) retire(w *process) {
+	select {
+	case <-time.After(retireAfter):
+	case <-w.done:
+	case <-p.closing.Done():
+	}
+	w.retire(p.o.Grace)
+}
+
+// pipeRoom is what an empty pipe takes without waiting to be read (pipe(7): 64 KiB, or a page for
+// users with very many pipes).
+const pipeRoom = 4096
+
 // converse runs one operation on a process that has none yet, and sees to it that the process ends.
 // begun says whether the process has read the call.
 func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.RawMessage, begun bool, _ error) {
 	sent := make(chan struct{})
-	go func() {
+	write := func() {
 		defer close(sent)
 		// Where this fails the process has ended, which shows below.
 		w.stdin.Write(msg)
-	}()
+	}
+	if len(msg) <= pipeRoom {
+		write() // at once: nothing was written before it
+	} else {
+		go write()
+	}
 	// msg is wiped when run returns, so the write must have ended; kill and retire close the pipe.
 	defer func() { <-sent }()
 
@@ -70,7 +92,7 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 				time.AfterFunc(refillAfter, p.refill)
 				continue
 			}
-			p.work.Go(func() { w.retire(p.o.Grace) })
+			p.work.Go(func() { p.retire(w) })
 			if r.State == stateDone {
 				return r.Result, true, nil
 			}

@@ -68,7 +68,13 @@ func Serve(in io.Reader, out io.Writer, handlers map[string]Handler) error {
 	go func() { answer <- run(ctx, call, handlers) }()
 	select {
 	case a := <-answer:
-		return send(out, a)
+		err := send(out, a)
+		// The end of a process takes the processor from what fobd does with the answer: it says when.
+		select {
+		case <-gone:
+		case <-time.After(lingering):
+		}
+		return err
 	case <-gone:
 	}
 	select {

@@ -52,12 +52,17 @@ type Key struct {
 	// Attestation is the format whose signature was verified when the key was registered: "packed",
 	// "packed-self", "fido-u2f", or "none" where the key gave no signature.
 	Attestation string `json:"attestation"`
-	// Statement, AuthData and ClientData are the registration verbatim, for later checks.
-	Statement  []byte `json:"statement,omitempty"`
-	AuthData   []byte `json:"auth_data,omitempty"`
-	ClientData []byte `json:"client_data,omitempty"`
 	// KeyID is the device id under which the key was last seen; a hint, nothing more.
 	KeyID string `json:"key_id,omitempty"`
+}
+
+// Registration is what a key answered when it was registered, verbatim, for later checks (WebAuthn
+// §7.1). It stands apart from the method, which is written at every use.
+type Registration struct {
+	Format     string `json:"format"`
+	Statement  []byte `json:"statement"`
+	AuthData   []byte `json:"auth_data"`
+	ClientData []byte `json:"client_data"`
 }
 
 // Strength is the strongest approval that the method gives.

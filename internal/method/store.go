@@ -24,8 +24,11 @@ const maxName = 64
 // ErrTooMany is returned by Add when the user has MaxPerUser methods.
 var ErrTooMany = fmt.Errorf("%d sign-in methods are registered, and there is no room for more: remove one first", MaxPerUser)
 
-// bucket holds methods by key(uid, id).
-var bucket = store.NewBucket[Method]("methods")
+// Both buckets hold by key(uid, id).
+var (
+	bucket        = store.NewBucket[Method]("methods")
+	registrations = store.NewBucket[Registration]("registrations")
+)
 
 // key is the uid, big-endian so that a user's methods stand together, then the id.
 func key(uid uint32, id string) []byte {
@@ -54,9 +57,18 @@ func Get(tx *store.Tx, uid uint32, id string) (Method, error) {
 	return m, err
 }
 
+// Registered gives what the method's key answered when it was registered, or ErrNotFound.
+func Registered(tx *store.Tx, uid uint32, id string) (Registration, error) {
+	r, err := registrations.Get(tx, key(uid, id))
+	if errors.Is(err, store.ErrNotFound) {
+		return Registration{}, ErrNotFound
+	}
+	return r, err
+}
+
 // Add stores a new method and returns it as stored. The user's first method becomes the default.
 // It fails with ErrBadName, ErrNameTaken, ErrExists or ErrTooMany.
-func Add(tx *store.Tx, m Method) (Method, error) {
+func Add(tx *store.Tx, m Method, r Registration) (Method, error) {
 	if err := CheckName(m.Name); err != nil {
 		return Method{}, err
 	}
@@ -79,6 +91,9 @@ func Add(tx *store.Tx, m Method) (Method, error) {
 		if o := item.Value.Key; o != nil && m.Key != nil && bytes.Equal(o.CredentialID, m.Key.CredentialID) {
 			return Method{}, ErrExists
 		}
+	}
+	if err := registrations.Put(tx, key(m.UID, m.ID), r); err != nil {
+		return Method{}, err
 	}
 	m.Default = len(mine) == 0
 	return m, bucket.Put(tx, key(m.UID, m.ID), m)
@@ -148,6 +163,9 @@ func Remove(tx *store.Tx, uid uint32, id string, force bool) (Method, error) {
 		return Method{}, ErrLast
 	}
 	if err := bucket.Delete(tx, key(uid, id)); err != nil {
+		return Method{}, err
+	}
+	if err := registrations.Delete(tx, key(uid, id)); err != nil {
 		return Method{}, err
 	}
 	rest := slices.Delete(mine, at, at+1)

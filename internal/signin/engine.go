@@ -111,7 +111,7 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 	stopCaller := context.AfterFunc(ctx, func() { r.end(ErrCallerGone) })
 	expiry := time.AfterFunc(r.timeout, func() { r.end(errExpired) })
 	r.publish(func(*View) {})
-	e.cfg.Log.Info("request begun", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door)
+	e.cfg.Log.Debug("request begun", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door)
 	go func() {
 		defer e.running.Done()
 		defer expiry.Stop()

@@ -163,7 +163,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	if err != nil {
 		return method.Method{}, 0, err
 	}
-	m, err := r.makeCredential(ctx, k, info, name)
+	m, registration, err := r.makeCredential(ctx, k, info, name)
 	if err != nil {
 		return method.Method{}, 0, err
 	}
@@ -182,7 +182,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	m.Key.Counter, m.Key.KeyID, m.Used = a.proof.Counter, k.ID, r.e.cfg.Clock.Now().UTC()
 	a.method = m
 	seq, err := r.commit(func(tx *store.Tx) error {
-		stored, err := method.Add(tx, m)
+		stored, err := method.Add(tx, m, registration)
 		m = stored
 		return err
 	}, r.approvedBy(a, fmt.Sprintf("registered the key “%s”", name)))
@@ -190,14 +190,14 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 }
 
 // makeCredential is the first tap of an enrolment.
-func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info, name string) (method.Method, error) {
+func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info, name string) (m method.Method, reg method.Registration, err error) {
 	id, err := r.e.newID()
 	if err != nil {
-		return method.Method{}, err
+		return m, reg, err
 	}
 	handle := make([]byte, 32)
 	if _, err := io.ReadFull(r.e.cfg.Rand, handle); err != nil {
-		return method.Method{}, fmt.Errorf("cannot make a user handle: %w", err)
+		return m, reg, fmt.Errorf("cannot make a user handle: %w", err)
 	}
 	algorithm := fido.AlgES256
 	if info.Supports(fido.AlgEdDSA) {
@@ -205,7 +205,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	}
 	verbatim, hash, err := r.clientData(r.ask.Require, name)
 	if err != nil {
-		return method.Method{}, err
+		return m, reg, err
 	}
 	uv := &userVerification{r: r, key: k, wanted: info.HasPIN() || info.HasUV()}
 	var made fido.Attestation
@@ -219,22 +219,22 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 		return err
 	})
 	if errors.Is(err, fido.ErrExcluded) {
-		return method.Method{}, fmt.Errorf("%s: %w", k.Name, ErrKeyRegistered)
+		return m, reg, fmt.Errorf("%s: %w", k.Name, ErrKeyRegistered)
 	}
 	if err != nil {
-		return method.Method{}, err
+		return m, reg, err
 	}
 	letGo()
-	reg, err := fido.VerifyAttestation(r.e.rpID, hash, []int{algorithm}, made)
+	proved, err := fido.VerifyAttestation(r.e.rpID, hash, []int{algorithm}, made)
 	if err != nil {
-		return method.Method{}, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
+		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
 	}
-	return method.Method{
+	m = method.Method{
 		ID: id, UID: r.e.cfg.Owner.UID, User: r.e.cfg.Owner.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
 		Key: &method.Key{
-			RPID: r.e.rpID, CredentialID: reg.CredentialID, PublicKey: reg.PublicKey, Algorithm: reg.Algorithm,
-			AAGUID: reg.AAGUID, Counter: reg.Counter, UV: reg.UserVerified, Attestation: reg.Attestation,
-			Statement: made.Statement, AuthData: made.AuthData, ClientData: verbatim, KeyID: k.ID,
+			RPID: r.e.rpID, CredentialID: proved.CredentialID, PublicKey: proved.PublicKey, Algorithm: proved.Algorithm,
+			AAGUID: proved.AAGUID, Counter: proved.Counter, UV: proved.UserVerified, Attestation: proved.Attestation, KeyID: k.ID,
 		},
-	}, nil
+	}
+	return m, method.Registration{Format: made.Format, Statement: made.Statement, AuthData: made.AuthData, ClientData: verbatim}, nil
 }

@@ -21,7 +21,7 @@ var (
 	ErrNotConfirmed  = errors.New("it was not confirmed: nothing was changed")
 	ErrWeaker        = errors.New("policy needs more strength than this: ask for the same or more")
 	ErrCallerGone    = errors.New("the program that asked is gone")
-	ErrShuttingDown  = errors.New("Fob is shutting down")
+	ErrShuttingDown  = errors.New("the daemon is shutting down")
 )
 
 // How a person or the clock ends a request; these are causes, and decisions follow from them.

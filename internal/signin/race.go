@@ -61,6 +61,12 @@ func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method
 // race offers all holders at once. The first tap that proves enough wins, and the others are let go
 // at once; one that fails stands in nobody's way.
 func (r *Request) race(ctx context.Context, holders []holder, need policy.Strength, about string) (approval, error) {
+	for _, h := range holders {
+		r.offer(h.key.ID, func(o *Offer) { o.KeyName = h.key.Name })
+	}
+	if len(holders) == 1 {
+		return r.tapSafely(ctx, holders[0], need, about)
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errCancelled)
 	type result struct {
@@ -68,9 +74,6 @@ func (r *Request) race(ctx context.Context, holders []holder, need policy.Streng
 		err error
 	}
 	results := make(chan result)
-	for _, h := range holders {
-		r.offer(h.key.ID, func(o *Offer) { o.KeyName = h.key.Name })
-	}
 	for _, h := range holders {
 		r.offers.Go(func() {
 			a, err := r.tapSafely(ctx, h, need, about)
@@ -234,9 +237,13 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 // holders finds the plugged keys that can be asked. One key is simply asked; of several, those that
 // say at once that they hold no credential are left out.
 func (r *Request) holders(ctx context.Context, ms []method.Method, only string) ([]holder, error) {
-	keys, err := r.e.plugged(only)
-	if err != nil {
-		return nil, err
+	keys := r.seen
+	r.seen = nil
+	if keys == nil {
+		var err error
+		if keys, err = r.e.plugged(only); err != nil {
+			return nil, err
+		}
 	}
 	holders := make([]holder, len(keys))
 	for i, k := range keys {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 )
 
@@ -41,6 +42,7 @@ type Request struct {
 	begun    time.Time
 	deadline time.Duration   // on the boot clock
 	methods  []method.Method // the user's, when the request began
+	seen     []fido.Key      // the keys that were plugged in when it began, until they are first asked
 	steps    func(*Request) (outcome, error)
 
 	ctx  context.Context // ends with the cause why
@@ -52,6 +54,7 @@ type Request struct {
 	prompts   []*openPrompt
 	promptSeq int
 	purpose   string // of a touch: "to approve: …"
+	telling   bool   // tell is about to be called
 	sealed    bool   // a decision is being written: too late to deny
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
@@ -70,17 +73,22 @@ func (r *Request) View() View {
 	return r.snapshot()
 }
 
-// Watch gives the request's states: the one now, and then the latest whenever it has changed. The
-// last one has the decision; the channel is closed after it. Call stop to watch no longer.
+// settling is how long a state may wait for the next one before it is told: states that no eye could
+// see cost a key that needs no human a third of its time.
+const settling = 5 * time.Millisecond
+
+// Watch gives the request's states, the latest whenever it has changed and settled. The last one has
+// the decision and is told at once; the channel is closed after it. Call stop to watch no longer.
 func (r *Request) Watch() (states <-chan View, stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ch := make(chan View, 1)
-	ch <- r.snapshot()
 	if !r.view.Pending() {
+		ch <- r.snapshot()
 		close(ch)
 		return ch, func() {}
 	}
+	r.settle()
 	if r.watchers == nil {
 		r.watchers = make(map[chan View]struct{})
 	}
@@ -152,7 +160,7 @@ func (r *Request) finish(d Decision, err error, fill func(*View)) {
 			fill(v)
 		}
 	})
-	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "decision", d, "service", r.service)
+	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door, "decision", d)
 }
 
 // stop ends the request for a reason, unless its decision is being written already.
@@ -197,6 +205,30 @@ func (r *Request) publish(change func(*View)) {
 		return
 	}
 	change(&r.view)
+	r.e.board.show(r.snapshot())
+	if !r.view.Pending() {
+		r.tell()
+	} else if len(r.watchers) > 0 {
+		r.settle()
+	}
+}
+
+// settle tells the state soon. The caller holds r.mu.
+func (r *Request) settle() {
+	if r.telling {
+		return
+	}
+	r.telling = true
+	time.AfterFunc(settling, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.tell()
+	})
+}
+
+// tell gives the state to those who watch, and closes after the last one. The caller holds r.mu.
+func (r *Request) tell() {
+	r.telling = false
 	v := r.snapshot()
 	for ch := range r.watchers {
 		select { // the latest state takes the place of one nobody has read
@@ -209,7 +241,6 @@ func (r *Request) publish(change func(*View)) {
 			delete(r.watchers, ch)
 		}
 	}
-	r.e.board.show(v)
 }
 
 // snapshot copies the view with its prompts and the line of progress. The caller holds r.mu.

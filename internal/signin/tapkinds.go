@@ -13,7 +13,8 @@ func (r *Request) canTap() error {
 	if len(r.methods) == 0 {
 		return ErrNoMethod
 	}
-	_, err := r.e.plugged(r.ask.KeyID)
+	seen, err := r.e.plugged(r.ask.KeyID)
+	r.seen = seen
 	return err
 }
 

@@ -60,8 +60,9 @@ func bounded(ctx context.Context, t fido.Target, touch bool, f func(*session) er
 	s := &session{ctx: ctx, target: t, touch: touch, end: time.Now().Add(time.Duration(t.TimeoutMS) * time.Millisecond)}
 	done := make(chan error, 1)
 	go func() {
-		// libfido2 keeps its flags per thread. The thread ends with the goroutine.
+		// libfido2 keeps its flags per thread.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // a thread that stays locked would end here, and delay the answer
 		// Without this, a FIDO2 key whose getInfo makes no sense is silently taken for a U2F key. A
 		// true U2F key says so when it is opened and is not concerned.
 		C.fido_init(C.FIDO_DISABLE_U2F_FALLBACK)
