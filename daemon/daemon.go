@@ -37,6 +37,8 @@ type Options struct {
 	User bool
 	// Dir asks for a private instance below one folder, without a bus. It wins over User.
 	Dir string
+	// Renamed confirms that the user's id had another name before.
+	Renamed bool
 	// Config is the configuration file; the instance's own if empty.
 	Config string
 	// Keys are absolute paths of devices that are keys although they are not found by themselves.
@@ -159,6 +161,11 @@ func (d *Daemon) open(config File, owner signin.Owner) error {
 	})
 	if err != nil {
 		return err
+	}
+	if d.o.Renamed {
+		if err := d.engine.ConfirmName(context.Background()); err != nil {
+			return fmt.Errorf("cannot confirm the user's name: %w", err)
+		}
 	}
 	if d.socket, err = socketapi.Listen(d.layout.socket); err != nil {
 		return err

@@ -22,6 +22,7 @@ const usage = `fobd is Fob's daemon.
   fobd --dir DIR     a private daemon with everything below DIR and no bus, for trying things out
 
   --key PATH         take the device at PATH for a security key (may be repeated)
+  --renamed          the user was given another name: keep the sign-in methods of the old one
   --config FILE      read FILE instead of fobd.toml
   --log-level LEVEL  debug, info, warn or error
   --version          print the version
@@ -72,6 +73,7 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.User, "user", false, "")
 	flags.StringVar(&o.Dir, "dir", "", "")
+	flags.BoolVar(&o.Renamed, "renamed", false, "")
 	flags.StringVar(&o.Config, "config", "", "")
 	flags.StringVar(&o.LogLevel, "log-level", "", "")
 	flags.BoolVar(&showVersion, "version", false, "")

@@ -206,6 +206,28 @@ func Advance(tx *store.Tx, uid uint32, id string, u Use) (Method, error) {
 	return m, bucket.Put(tx, key(uid, id), m)
 }
 
+// Confirm gives the user's methods the name that the user id has now, and reports the names that they
+// had.
+func Confirm(tx *store.Tx, uid uint32, user string) (before []string, err error) {
+	mine, err := List(tx, uid)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mine {
+		if m.User == user {
+			continue
+		}
+		if !slices.Contains(before, m.User) {
+			before = append(before, m.User)
+		}
+		m.User = user
+		if err := bucket.Put(tx, key(uid, m.ID), m); err != nil {
+			return nil, err
+		}
+	}
+	return before, nil
+}
+
 // MarkSuspect records that the method's key may have been cloned.
 func MarkSuspect(tx *store.Tx, uid uint32, id string) error {
 	m, err := Get(tx, uid, id)

@@ -19,6 +19,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -321,10 +322,31 @@ func (e *Engine) methodsOf(u Owner) ([]method.Method, error) {
 	}
 	for _, m := range ms {
 		if m.User != u.Name {
-			return nil, fmt.Errorf("%w: uid %d was %s and is now %s", ErrUserChanged, u.UID, m.User, u.Name)
+			return nil, fmt.Errorf("%w: uid %d was %s and is now %s; if that is the same person, start fobd once with --renamed", ErrUserChanged, u.UID, m.User, u.Name)
 		}
 	}
 	return ms, nil
+}
+
+// kindConfirmName is the log's word for ConfirmName, which is no request.
+const kindConfirmName = "confirm-name"
+
+// ConfirmName lets the user's methods be used again after the user id was given another name. Who
+// starts the daemon says so, not who calls it.
+func (e *Engine) ConfirmName(ctx context.Context) error {
+	u := e.cfg.Owner
+	return e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		before, err := method.Confirm(tx, u.UID, u.Name)
+		if err != nil || len(before) == 0 {
+			return err
+		}
+		_, err = audit.Append(tx, audit.Entry{
+			Time: e.cfg.Clock.Now().UTC(), Kind: kindConfirmName, Decision: string(Approved), UID: u.UID, User: u.Name,
+			CallerUID: u.UID, Place: string(e.cfg.Place), Require: policy.None.String(), Strength: policy.None.String(),
+			SelfAsserted: e.cfg.SelfAsserted, Reason: "the user was called " + strings.Join(before, ", "),
+		})
+		return err
+	})
 }
 
 // idAlphabet has no letters that people confuse; its 32 signs carry 5 bits each.

@@ -26,6 +26,7 @@ type desk struct {
 	*signin.Engine
 	t       *testing.T
 	me      caller.Caller
+	config  signin.Config
 	fakes   *fakeKeys
 	mu      sync.Mutex
 	plugged []*fakeKey
@@ -45,7 +46,7 @@ func sit(t *testing.T, test func(*testing.T, *desk), keys ...*fakeKey) {
 		}
 		d := &desk{t: t, me: caller.Caller{UID: uid, Door: caller.DoorSocket, Place: caller.PlaceLocal}, fakes: &fakeKeys{keys: map[string]*fakeKey{}}}
 		start := time.Now()
-		d.Engine, err = signin.New(signin.Config{
+		d.config = signin.Config{
 			Store: s, Owner: signin.Owner{UID: uid, Name: "alice"}, Place: caller.PlaceLocal, SelfAsserted: true,
 			Devices: fido.NewDevices(d.fakes),
 			Discover: func() ([]fido.Key, []fido.Problem, error) {
@@ -62,10 +63,8 @@ func sit(t *testing.T, test func(*testing.T, *desk), keys ...*fakeKey) {
 				defer d.mu.Unlock()
 				return time.Since(start) + d.sleep
 			}},
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
+		d.rename("alice")
 		for _, k := range keys {
 			d.plug(k)
 		}
@@ -77,6 +76,19 @@ func sit(t *testing.T, test func(*testing.T, *desk), keys ...*fakeKey) {
 		}()
 		test(t, d)
 	})
+}
+
+// rename starts the engine anew, with the user under that name.
+func (d *desk) rename(name string) {
+	d.t.Helper()
+	if d.Engine != nil {
+		d.Shutdown(context.Background())
+	}
+	d.config.Owner.Name = name
+	var err error
+	if d.Engine, err = signin.New(d.config); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 func (d *desk) plug(k *fakeKey) {
@@ -247,6 +259,31 @@ func TestBeginRefuses(t *testing.T) {
 		}
 		if got := d.List(d.me); len(got) != 0 {
 			t.Errorf("refused requests are pending: %v", got)
+		}
+	}, k)
+}
+
+func TestRenamedUser(t *testing.T) {
+	k := newFakeKey("aa")
+	sit(t, func(t *testing.T, d *desk) {
+		d.enrol(k, nil)
+		d.rename("alicia")
+		if _, err := d.Begin(t.Context(), d.me, signin.Ask{}); !errors.Is(err, signin.ErrUserChanged) {
+			t.Fatalf("a sign-in under another name: %v", err)
+		}
+		if _, err := d.Methods(t.Context(), d.me, ""); !errors.Is(err, signin.ErrUserChanged) {
+			t.Errorf("methods under another name: %v", err)
+		}
+		if err := d.ConfirmName(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := d.ask(signin.Ask{})
+		d.touch(k)
+		if v := d.wants(r, signin.Approved); v.User != "alicia" {
+			t.Errorf("approved for %q", v.User)
+		}
+		if log := d.log(); !slices.ContainsFunc(log, func(e audit.Entry) bool { return strings.Contains(e.Reason, "alice") }) {
+			t.Errorf("the log does not have it: %+v", log)
 		}
 	}, k)
 }
