@@ -162,7 +162,7 @@ func (r *Request) reset() (outcome, error) {
 		return outcome{}, err
 	}
 	r.touchFor("to erase it")
-	letGo, err := r.blink(r.ctx, again, new(userVerification), func(ctx context.Context) error {
+	letGo, err := r.blink(r.ctx, holder{key: again}, new(userVerification), func(ctx context.Context) error {
 		return r.e.cfg.Devices.Reset(ctx, again, r.opLimit())
 	})
 	if errors.Is(err, fido.ErrNotAllowed) {

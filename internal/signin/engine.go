@@ -248,15 +248,14 @@ func (e *Engine) Answer(c caller.Caller, id string, a Answer) error {
 	return r.answer(a)
 }
 
-// Pick gives the keys that the request waits for to it, ahead of all others.
+// Pick gives the keys that the request waits for to it, ahead of all others, and those that it will
+// yet wait for.
 func (e *Engine) Pick(c caller.Caller, id string) error {
 	r, err := e.find(c, id)
 	if err != nil {
 		return err
 	}
-	if !e.turns.pick(r.id) {
-		return ErrNotPending
-	}
+	e.turns.pick(r.id)
 	return nil
 }
 

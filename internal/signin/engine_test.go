@@ -448,6 +448,53 @@ func TestOneTapOneRequest(t *testing.T) {
 	})
 }
 
+func TestOneTapOneRequestWithTwoKeys(t *testing.T) {
+	k1, k2 := newFakeKey("aa"), newFakeKey("bb")
+	begin := func(d *desk) (a, b *signin.Request) {
+		d.enrol(k1, nil)
+		d.plug(k2) // it holds nothing
+		a = d.ask(signin.Ask{Service: "first"})
+		<-k1.blinks
+		b = d.ask(signin.Ask{Service: "second"})
+		return a, b
+	}
+	t.Run("the first stops blinking as soon as the second has begun", func(t *testing.T) {
+		sit(t, func(t *testing.T, d *desk) {
+			a, b := begin(d)
+			synctest.Wait()
+			select {
+			case k1.touches <- struct{}{}:
+				t.Fatal("a tap is taken while two requests want the key")
+			default:
+			}
+			for _, r := range []*signin.Request{a, b} {
+				if got := offerState(r.View(), k1); got != signin.OfferPick {
+					t.Errorf("offer is %q, want pick", got)
+				}
+			}
+			if err := d.Pick(d.me, b.ID()); err != nil {
+				t.Fatal(err)
+			}
+			d.touch(k1)
+			d.wants(b, signin.Approved)
+			if !a.View().Pending() {
+				t.Error("the tap for one request ended the other")
+			}
+		}, k1)
+	})
+	t.Run("a pick counts before the keys were looked at", func(t *testing.T) {
+		sit(t, func(t *testing.T, d *desk) {
+			k2.answer = 300 * time.Millisecond // to the silent question
+			_, b := begin(d)
+			if err := d.Pick(d.me, b.ID()); err != nil {
+				t.Fatal(err)
+			}
+			d.touch(k1)
+			d.wants(b, signin.Approved)
+		}, k1)
+	})
+}
+
 func TestDeniedThenTriedAgain(t *testing.T) {
 	k := newFakeKey("aa")
 	sit(t, func(t *testing.T, d *desk) {

@@ -118,7 +118,7 @@ func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
 		return keys[0], nil
 	}
 	r.touchFor("to choose the one to register")
-	return r.choose(ctx, keys)
+	return r.choose(ctx, asHolders(keys))
 }
 
 // enrolBackup waits for another key than the first and registers it.
@@ -132,7 +132,7 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool { return k.ID == first.ID })
 		if len(keys) > 1 {
 			r.touchFor("to choose the backup key")
-			if key, err = r.choose(r.ctx, keys); err != nil {
+			if key, err = r.choose(r.ctx, asHolders(keys)); err != nil {
 				return method.Method{}, 0, err
 			}
 			break
@@ -211,7 +211,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	var made fido.Attestation
 	r.touchFor("to register it")
 	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
-	letGo, err := r.blink(ctx, k, uv, func(ctx context.Context) (err error) {
+	letGo, err := r.blink(ctx, holder{key: k}, uv, func(ctx context.Context) (err error) {
 		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
 			RPID: r.e.rpID, RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
 			Algorithm: algorithm, Exclude: credentialIDs(r.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,

@@ -44,6 +44,7 @@ type fakeKey struct {
 	touches chan struct{}         // each receive is one touch
 	blinks  chan string           // told of each operation that waits for a touch
 	fail    func(op string) error // makes an operation fail
+	answer  time.Duration         // to a silent question
 	linger  time.Duration         // by which an operation outlives its end
 	silent  int                   // silent questions asked
 }
@@ -153,6 +154,7 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 	case fido.OpAssert:
 		if a.Silent {
 			k.silent++
+			time.Sleep(k.answer)
 		} else {
 			if err := checkPIN(a.PIN); err != nil {
 				return err

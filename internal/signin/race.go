@@ -30,6 +30,9 @@ const (
 type holder struct {
 	key     fido.Key
 	methods []method.Method
+	// claim was made before the key was asked what it holds; nil if it was not asked. Whoever makes
+	// the key blink takes it over.
+	claim *claim
 }
 
 // approve gets one tap that proves at least need, from any plugged key that holds a credential of
@@ -44,15 +47,11 @@ func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method
 	if need == policy.Verified && len(holders) > 1 {
 		purpose := r.purpose
 		r.touchFor("to use it")
-		keys := make([]fido.Key, len(holders))
-		for i, h := range holders {
-			keys[i] = h.key
-		}
-		chosen, err := r.choose(ctx, keys)
+		chosen, err := r.choose(ctx, holders)
 		if err != nil {
 			return approval{}, err
 		}
-		holders = slices.DeleteFunc(holders, func(h holder) bool { return h.key.ID != chosen.ID })
+		holders = []holder{{key: chosen, methods: ms}}
 		r.touchFor("%s", purpose)
 	}
 	return r.race(ctx, holders, need, about)
@@ -135,7 +134,7 @@ func (r *Request) tapSafely(ctx context.Context, h holder, need policy.Strength,
 // that its counters reach the disk in the order in which they were made, until letGo.
 func (r *Request) tap(ctx context.Context, h holder, need policy.Strength, about string) (a approval, err error) {
 	uv := &userVerification{r: r, key: h.key, wanted: need == policy.Verified}
-	letGo, err := r.blink(ctx, h.key, uv, func(ctx context.Context) (err error) {
+	letGo, err := r.blink(ctx, h, uv, func(ctx context.Context) (err error) {
 		a, err = r.assert(ctx, h, need, about, uv)
 		return err
 	})
@@ -152,8 +151,13 @@ func (r *Request) tap(ctx context.Context, h holder, need policy.Strength, about
 // blink runs an operation that waits for a touch, when it is this request's turn and until the key
 // was touched: the key's own time-out and a lost turn begin it again, until ctx ends. On success
 // the key is still held: call letGo.
-func (r *Request) blink(ctx context.Context, k fido.Key, uv *userVerification, op func(context.Context) error) (letGo func(), err error) {
-	claim := r.e.turns.join(ctx, k.ID, r.claimant())
+func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op func(context.Context) error) (letGo func(), err error) {
+	k, claim := h.key, h.claim
+	if claim == nil {
+		claim = r.e.turns.join(ctx, k.ID, r.claimant())
+	} else {
+		claim.rebind(ctx)
+	}
 	defer func() {
 		uv.wipe()
 		if err != nil {
@@ -235,7 +239,9 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 }
 
 // holders finds the plugged keys that can be asked. One key is simply asked; of several, those that
-// say at once that they hold no credential are left out.
+// say at once that they hold no credential are left out. Before they are asked, this request stands in
+// their queues: a key that blinks for another request stops, so that no tap goes to that one while
+// this one is looking.
 func (r *Request) holders(ctx context.Context, ms []method.Method, only string) ([]holder, error) {
 	keys := r.seen
 	r.seen = nil
@@ -252,21 +258,30 @@ func (r *Request) holders(ctx context.Context, ms []method.Method, only string) 
 	if len(holders) == 1 {
 		return holders, nil
 	}
+	for i := range holders {
+		holders[i].claim = r.e.turns.join(ctx, holders[i].key.ID, r.claimant())
+	}
 	holds := make([]bool, len(holders))
 	var asked sync.WaitGroup
 	for i, h := range holders {
 		asked.Go(func() { holds[i] = r.mayHold(ctx, h) })
 	}
 	asked.Wait()
+	var able []holder
+	for i, h := range holders {
+		if holds[i] && ctx.Err() == nil {
+			able = append(able, h)
+		} else {
+			h.claim.leave()
+		}
+	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	i := -1
-	holders = slices.DeleteFunc(holders, func(holder) bool { i++; return !holds[i] })
-	if len(holders) == 0 {
+	if len(able) == 0 {
 		return nil, ErrKeyNotOwn
 	}
-	return holders, nil
+	return able, nil
 }
 
 // mayHold reports whether the key may hold one of the credentials: one that does not say no.
@@ -295,7 +310,7 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 }
 
 // choose lets a person pick one of several keys by touching it.
-func (r *Request) choose(ctx context.Context, keys []fido.Key) (fido.Key, error) {
+func (r *Request) choose(ctx context.Context, among []holder) (fido.Key, error) {
 	defer r.withdraw()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errCancelled)
@@ -303,11 +318,12 @@ func (r *Request) choose(ctx context.Context, keys []fido.Key) (fido.Key, error)
 		key fido.Key
 		err error
 	}
-	results := make(chan result, len(keys))
-	for _, k := range keys {
+	results := make(chan result, len(among))
+	for _, h := range among {
+		k := h.key
 		r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
 		r.offers.Go(func() {
-			letGo, err := r.blink(ctx, k, new(userVerification), func(ctx context.Context) error {
+			letGo, err := r.blink(ctx, h, new(userVerification), func(ctx context.Context) error {
 				return r.e.cfg.Devices.Select(ctx, k, r.opLimit())
 			})
 			if err == nil {
@@ -319,7 +335,7 @@ func (r *Request) choose(ctx context.Context, keys []fido.Key) (fido.Key, error)
 		})
 	}
 	var failures []error
-	for range keys {
+	for range among {
 		select {
 		case res := <-results:
 			if res.err == nil {
@@ -367,6 +383,15 @@ func (r *Request) claimant() claimant {
 // request, whose own end tells the key to give up.
 func (r *Request) opLimit() time.Duration {
 	return max(r.deadline-r.e.cfg.Clock.Boot(), 0) + 2*time.Second
+}
+
+// asHolders lists keys that nobody has asked yet.
+func asHolders(keys []fido.Key) []holder {
+	all := make([]holder, len(keys))
+	for i, k := range keys {
+		all[i] = holder{key: k}
+	}
+	return all
 }
 
 func credentialIDs(ms []method.Method) [][]byte {

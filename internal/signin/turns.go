@@ -18,6 +18,9 @@ import (
 type turns struct {
 	mu   sync.Mutex
 	keys map[string]*turn
+	// chosen is the request that a person picked last. It has all keys that it wants, now and later,
+	// until it has had its share or another is picked.
+	chosen string
 }
 
 // turn is the queue of one key.
@@ -39,14 +42,13 @@ type claimant struct {
 // claim is one request's wish for one key. Once its context has ended it is in nobody's way, also
 // while its last operation is still being given up.
 type claim struct {
-	ctx context.Context
 	t   *turns
 	key string
 	who claimant
 
 	// guarded by t.mu
+	ctx     context.Context
 	state   claimState
-	picked  bool               // a person chose this request
 	revoke  context.CancelFunc // ends the running lease; nil if none runs
 	limiter *time.Timer        // runs while the claim has the key
 	changed chan struct{}      // has room for one
@@ -75,6 +77,13 @@ func (t *turns) join(ctx context.Context, key string, who claimant) *claim {
 	return c
 }
 
+// rebind lets the claim live as long as another context, a shorter one. Nobody waits on it meanwhile.
+func (c *claim) rebind(ctx context.Context) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	c.ctx = ctx
+}
+
 // leave takes the claim back. It may be called more than once.
 func (c *claim) leave() {
 	c.t.mu.Lock()
@@ -97,10 +106,9 @@ func (c *claim) leave() {
 // without a lock held, whenever it has to wait for a person; others names the requests that want
 // the same key, those begun by root first.
 func (c *claim) wait(report func(s claimState, others []string)) (*lease, error) {
-	ctx := c.ctx
 	for {
 		c.t.mu.Lock()
-		state, others, turn := c.state, c.others(), c.t.keys[c.key]
+		ctx, state, others, turn := c.ctx, c.state, c.others(), c.t.keys[c.key]
 		c.t.mu.Unlock()
 		if state != claimGranted {
 			report(state, others)
@@ -148,7 +156,9 @@ func (c *claim) pause() {
 	if turn == nil || !slices.Contains(turn.claims, c) || c.state != claimGranted {
 		return
 	}
-	c.picked = false
+	if c.t.chosen == c.who.id {
+		c.t.chosen = ""
+	}
 	c.drop(claimPaused)
 	turn.settle()
 }
@@ -209,7 +219,7 @@ func (turn *turn) settle() {
 			continue
 		}
 		active = append(active, c)
-		if c.picked {
+		if c.who.id == c.t.chosen {
 			chosen = c
 		}
 	}
@@ -225,25 +235,19 @@ func (turn *turn) settle() {
 	}
 }
 
-// pick gives the keys that the request wants to it. It reports whether there was anything to pick.
-func (t *turns) pick(id string) bool {
+// pick gives the keys that the request wants to it, and those that it comes to want.
+func (t *turns) pick(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	found := false
+	t.chosen = id
 	for _, turn := range t.keys {
-		if !slices.ContainsFunc(turn.claims, func(c *claim) bool { return c.who.id == id }) {
-			continue
-		}
-		found = true
 		for _, c := range turn.claims {
-			c.picked = c.who.id == id
-			if c.picked && c.state != claimGranted {
-				c.set(claimWaiting)
+			if c.who.id == id && c.state != claimGranted {
+				c.set(claimWaiting) // also one that was paused
 			}
 		}
 		turn.settle()
 	}
-	return found
 }
 
 // exclusive waits until nobody talks to the key and gives it to the caller, for an operation that
