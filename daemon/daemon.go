@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/fobproject/fob/daemon/busapi"
@@ -107,7 +109,7 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if d.store, err = store.Open(d.layout.database, store.Options{Log: d.log}); err != nil {
-		return nil, fmt.Errorf("cannot open the database: %w", err)
+		return nil, err // it says of itself that it is the database
 	}
 	d.pool = helper.NewPool(helper.Options{Path: findHelper(config.Helper, o.Executable), Log: d.log})
 	if err := d.open(config, signin.Owner{UID: owner.UID, Name: owner.Name}); err != nil {
@@ -141,6 +143,11 @@ func (d *Daemon) configure() (File, error) {
 		return File{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	d.log = newLog(d.o.Log, d.o.Env("JOURNAL_STREAM") != "", level)
+	for _, key := range file.Keys {
+		if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			d.log.Warn("nothing is plugged in where a key was named", slog.String("path", key))
+		}
+	}
 	return file, nil
 }
 

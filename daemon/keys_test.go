@@ -48,8 +48,8 @@ func TestFaultyKeys(t *testing.T) {
 		decision string
 		code     api.Code // of the request's error; none if empty
 	}{
-		{virtual.FaultMute, api.Expired, ""},
-		{virtual.FaultMuteAfterInit, api.Expired, ""},
+		{virtual.FaultMute, api.Cancelled, api.CodeKeyFailed},
+		{virtual.FaultMuteAfterInit, api.Cancelled, api.CodeKeyFailed},
 		{virtual.FaultGarbageInfo, api.Cancelled, api.CodeKeyBadAnswer},
 		{virtual.FaultGarbageCBOR, api.Cancelled, api.CodeKeyBadAnswer},
 		{virtual.FaultGarbageHID, api.Cancelled, api.CodeKeyBadAnswer},
@@ -70,7 +70,7 @@ func TestFaultyKeys(t *testing.T) {
 			i := start(t, "", key)
 			i.add(t, "", "Blue")
 			key.SetFault(c.fault)
-			v := decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 1500}))
+			v := decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 8000}))
 			if v.Decision != c.decision {
 				t.Fatalf("the request ended %s (%v), want %s", v.Decision, v.Error, c.decision)
 			}

@@ -24,6 +24,13 @@ func private(dir string) (layout, error) {
 	if err != nil {
 		return layout{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	// What is wrong with a folder that is one, ownDir says.
+	switch info, err := os.Stat(dir); {
+	case err == nil && !info.IsDir():
+		return layout{}, fmt.Errorf("%w: %s is not a folder: name one with --dir, existing or not", ErrConfig, dir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return layout{}, fmt.Errorf("%w: %s cannot be a folder: something above it is none", ErrConfig, dir)
+	}
 	return layout{
 		state:    dir,
 		database: filepath.Join(dir, "fob.db"),

@@ -360,7 +360,7 @@ func TestSurroundings(t *testing.T) {
 		t.Error("may be dumped")
 	}
 	for _, e := range l.Env {
-		if name, _, _ := strings.Cut(e, "="); !slices.Contains([]string{"PATH", "LANG", "GOTRACEBACK", "GOMAXPROCS"}, name) {
+		if name, _, _ := strings.Cut(e, "="); !slices.Contains([]string{"PATH", "LANG", "GOTRACEBACK"}, name) {
 			t.Errorf("inherited %s", e)
 		}
 	}

@@ -73,8 +73,7 @@ func startProcess(o Options) (*process, error) {
 
 	cmd := exec.Command(o.Path, o.Args...)
 	cmd.Dir = "/"
-	// One processor: a helper does one thing, and on more its threads mostly wake each other.
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOTRACEBACK=single", "GOMAXPROCS=1"}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOTRACEBACK=single"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = inR, outW, errW
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -26,9 +26,10 @@ func (p *Pool) run(ctx context.Context, timeout time.Duration, msg []byte) (json
 		return nil, err
 	}
 	answer, begun, err := p.converse(ctx, w, msg)
-	// A process that ended before it had read the call, a spare that someone killed, has done
-	// nothing: the operation may begin again. Once is enough to tell that from a broken helper.
-	if errors.Is(err, ErrCrashed) && !begun && ctx.Err() == nil {
+	// A process that ended or stood still before it had read the call, a spare that someone killed or
+	// stopped, has done nothing: the operation may begin again. Once is enough to tell that from a
+	// broken helper.
+	if (errors.Is(err, ErrCrashed) || errors.Is(err, ErrHung)) && !begun && ctx.Err() == nil {
 		if w, err = p.start(); err != nil {
 			return nil, err
 		}
@@ -53,6 +54,10 @@ func (p *Pool) retire(w *process) {
 	w.retire(p.o.Grace)
 }
 
+// beginWithin is how long a process may take to read its call. It was started long before, as a rule,
+// and has nothing else to do.
+const beginWithin = time.Second
+
 // pipeRoom is what an empty pipe takes without waiting to be read (pipe(7): 64 KiB, or a page for
 // users with very many pipes).
 const pipeRoom = 4096
@@ -74,6 +79,8 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 	// msg is wiped when run returns, so the write must have ended; kill and retire close the pipe.
 	defer func() { <-sent }()
 
+	stalled := time.NewTimer(beginWithin)
+	defer stalled.Stop()
 	var late <-chan time.Time // after ctx has ended: when the process is killed
 	ended := ctx.Done()
 	for {
@@ -89,6 +96,7 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 				return nil, begun, err
 			case r.State == stateBegun:
 				begun = true
+				stalled.Stop()
 				time.AfterFunc(refillAfter, p.refill)
 				continue
 			}
@@ -100,6 +108,14 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 				return nil, true, fmt.Errorf("%w: %w", ctx.Err(), r.Error)
 			}
 			return nil, true, r.Error
+		case <-stalled.C:
+			if begun {
+				continue
+			}
+			w.kill()
+			status := w.dead(p.o.Grace)
+			p.debug("helper did not read its call", w, status)
+			return nil, false, fmt.Errorf("%w: it did not read its call: %s", ErrHung, status)
 		case <-ended:
 			ended = nil
 			t := time.NewTimer(p.o.Grace)

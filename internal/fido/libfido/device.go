@@ -24,6 +24,8 @@ const (
 	repeat = 100 * time.Millisecond
 	// winding is how long a cancelled operation may take to end before it is abandoned.
 	winding = 500 * time.Millisecond
+	// openLimit is how long a key may take to say what it is.
+	openLimit = 3 * time.Second
 	// openTries is how often a key is opened that answers with what was meant for another program.
 	openTries = 3
 )
@@ -163,12 +165,20 @@ func (s *session) open() (*device, error) {
 			return nil, failure(C.FIDO_ERR_INTERNAL, "out of memory")
 		}
 		d = &device{c: c, s: s}
-		d.arm()
+		limit := min(C.int(openLimit.Milliseconds()), s.left())
+		C.fido_dev_set_timeout(c, limit)
+		begun := time.Now()
 		r := C.fido_dev_open(c, path)
 		if r == C.FIDO_OK {
 			break
 		}
 		C.fido_dev_free(&d.c)
+		// Only a touch may take long. libfido2 calls a time-out here a receive error, too.
+		if time.Since(begun).Milliseconds() >= int64(limit)-1 && !s.probe.gone() {
+			err := failure(r, "cannot open the key")
+			err.Cause = fido.CauseNoAnswer
+			return nil, err
+		}
 		// A key answers INIT to all who listen: what came first may have been meant for another program
 		// (CTAP 2.1 §11.2.9.1.3: the nonce tells), and libfido2 gives up on the first that is not ours.
 		if r != C.FIDO_ERR_RX || try == openTries || s.ctx.Err() != nil {
