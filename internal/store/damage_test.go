@@ -99,7 +99,7 @@ func TestDamaged(t *testing.T) {
 			if !errors.Is(err, store.ErrDamaged) {
 				t.Fatalf("got %v", err)
 			}
-			for _, want := range []string{path + ":", "move it away", backup} {
+			for _, want := range []string{path + ":", "move it away", "the sign-in methods and the log", backup} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q is not said in: %v", want, err)
 				}

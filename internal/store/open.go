@@ -107,7 +107,12 @@ func (s *Store) openFile() (err error) {
 // file: that bbolt takes it once more changes nothing.
 func openLocked(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag&^os.O_CREATE, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EISDIR):
+		return nil, damage("it is a folder, not a file")
+	case errors.Is(err, unix.ENXIO):
+		return nil, damage("it is not a file")
+	case err != nil:
 		return nil, err
 	}
 	if err := lock(f); err != nil {
@@ -213,9 +218,11 @@ func syncDir(dir string) error {
 
 // damagedError says what is wrong with the file and what to do about it.
 func damagedError(path, reason string) error {
-	advice := "move it away to begin with an empty one"
+	advice := "move it away to begin with an empty one, without the sign-in methods and the log in it"
 	if backup := newestBackup(path); backup != "" {
-		advice += ", or put its newest backup in its place: " + backup
+		advice += "; or put its newest backup, with what it held then, in its place: " + backup
+	} else {
+		advice += " (there is no backup)"
 	}
 	return fmt.Errorf("%w: %s: %s. It was left as it is: %s", ErrDamaged, path, reason, advice)
 }
