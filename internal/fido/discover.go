@@ -41,6 +41,7 @@ const (
 	problemRead   = "this may be a key, but its description cannot be read: unplug it and plug it in again"
 	problemDamage = "the key describes itself wrongly and cannot be used"
 	problemDevice = "what was named as a key is not a device"
+	problemGone   = "nothing is plugged in at this path"
 	problemMany   = "there are more keys than can be used at once"
 )
 
@@ -52,7 +53,7 @@ type Problem struct {
 
 // Discover returns the keys that are plugged in now and those among extra, device paths named to
 // fobd, that exist; sorted by device node, the extra ones last, 64 at most. What looks like a key and
-// cannot be used is a Problem and no key.
+// cannot be used is a Problem and no key; so is a path of extra where there is nothing.
 //
 // Keys are hidraw devices whose report descriptor has FIDO's usage, read below root ("/sys"); their
 // nodes lie in dev ("/dev"). Nothing is opened for writing and no byte is sent to a device. A system
@@ -185,7 +186,8 @@ func (f *finder) named(path string) error {
 	}
 	name := keyName(filepath.Base(abs))
 	switch info, err := os.Stat(abs); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		f.problem(name, problemGone)
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		f.problem(name, problemAccess)

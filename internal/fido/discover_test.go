@@ -365,14 +365,19 @@ func TestDiscoverNamed(t *testing.T) {
 			t.Errorf("got %+v, %+v, %+v", a, b, c)
 		}
 	})
-	t.Run("leaves out what does not exist", func(t *testing.T) {
+	t.Run("says so of a path where nothing is plugged in", func(t *testing.T) {
 		dangling := filepath.Join(t.TempDir(), "key")
 		if err := os.Symlink("/dev/pts/none", dangling); err != nil {
 			t.Fatal(err)
 		}
 		keys, problems := newSysfs(t).discover(t, filepath.Join(t.TempDir(), "none"), dangling, link+"/below")
-		if len(keys) != 0 || len(problems) > 1 {
-			t.Errorf("got %+v, %v", keys, problems)
+		if len(keys) != 0 || len(problems) != 3 {
+			t.Fatalf("got %+v, %v", keys, problems)
+		}
+		for _, p := range problems {
+			if p.Text != "nothing is plugged in at this path" {
+				t.Errorf("%s: %s", p.Name, p.Text)
+			}
 		}
 	})
 	t.Run("lists a device once, however often it is named", func(t *testing.T) {
