@@ -173,6 +173,18 @@ func TestRefusals(t *testing.T) {
 		{"an unknown key in the configuration", func(t *testing.T) []string { return []string{"--dir", write(t, "fobd.toml", "\nlog_lvl = 'info'\n")} }, 2, []string{"fobd.toml: line 2", "log_lvl"}},
 		{"a wrong type in the configuration", func(t *testing.T) []string { return []string{"--dir", write(t, "fobd.toml", "keys = 3\n")} }, 2, []string{"fobd.toml: line 1"}},
 		{"a damaged database", func(t *testing.T) []string { return []string{"--dir", write(t, "fob.db", "this is no database")} }, 4, []string{"fob.db", "move"}},
+		{"a folder where the database belongs", func(t *testing.T) []string {
+			dir := tempDir(t)
+			if err := os.Mkdir(filepath.Join(dir, "fob.db"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--dir", dir}
+		}, 4, []string{"fobd: the database is damaged: ", "fob.db: it is a folder"}},
+		{"a file for a folder", func(t *testing.T) []string { return []string{"--dir", filepath.Join(write(t, "file", ""), "file")} }, 2, []string{"file is not a folder"}},
+		{"a folder below a file", func(t *testing.T) []string {
+			return []string{"--dir", filepath.Join(write(t, "file", ""), "file", "d")}
+		}, 2, []string{"cannot be a folder"}},
+		{"a key by half a path", func(t *testing.T) []string { return []string{"--dir", tempDir(t), "--key", "key"} }, 2, []string{"-key", "whole path", "fobd --help"}},
 		{"a socket path that is no socket", func(t *testing.T) []string { return []string{"--dir", write(t, "fob.sock", "x")} }, 2, []string{"fob.sock", "no socket"}},
 		{"a socket path that is too long", func(t *testing.T) []string {
 			return []string{"--dir", filepath.Join(tempDir(t), strings.Repeat("x", 120))}

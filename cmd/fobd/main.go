@@ -78,9 +78,11 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 	flags.StringVar(&o.LogLevel, "log-level", "", "")
 	flags.BoolVar(&showVersion, "version", false, "")
 	flags.Func("key", "", func(path string) error {
-		abs, err := filepath.Abs(path)
-		o.Keys = append(o.Keys, abs)
-		return err
+		if !filepath.IsAbs(path) {
+			return errors.New("name the device by its whole path, beginning with /")
+		}
+		o.Keys = append(o.Keys, path)
+		return nil
 	})
 	if err := flags.Parse(args); err != nil {
 		return o, false, err
