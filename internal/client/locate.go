@@ -21,6 +21,9 @@ const (
 	SocketEnv    = "FOB_SOCKET"
 )
 
+// socketName is what an instance calls its socket.
+const socketName = "fob.sock"
+
 // maxSocketPath is the longest path of a Unix socket in bytes (sun_path, with its final NUL).
 const maxSocketPath = 107
 
@@ -80,7 +83,7 @@ func (c Config) pick() (string, error) {
 		return c.SystemSocket, nil
 	}
 	if dir := c.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "fob", "fob.sock"), nil
+		return filepath.Join(dir, "fob", socketName), nil
 	}
 	return "", fmt.Errorf("%w: no system instance is installed and XDG_RUNTIME_DIR is not set. Name its socket with --socket PATH",
 		ErrNoDaemon)
@@ -121,14 +124,17 @@ func (c Config) trusts(uid uint32) bool {
 
 // noDaemon says that nothing answers at path, why, and how a daemon is started there.
 func (c Config) noDaemon(path, why string) error {
-	start := "systemctl --user start fobd, or in a terminal: fobd --user"
+	named := c.Socket != "" || c.UID != 0 && c.Getenv(SocketEnv) != ""
+	next := "Start it with: systemctl --user start fobd, or in a terminal: fobd --user"
 	switch {
 	case path == c.SystemSocket:
-		start = "systemctl start fobd"
-	case c.Socket != "" || c.UID != 0 && c.Getenv(SocketEnv) != "":
-		start = "fobd --dir " + filepath.Dir(path)
+		next = "Start it with: systemctl start fobd"
+	case named && filepath.Base(path) == socketName:
+		next = "Start it with: fobd --dir " + filepath.Dir(path)
+	case named:
+		next = "Name a daemon's socket: that of fobd --dir DIR is DIR/" + socketName
 	}
-	return fmt.Errorf("%w at %s: %s. Start it with: %s", ErrNoDaemon, path, why, start)
+	return fmt.Errorf("%w at %s: %s. %s", ErrNoDaemon, path, why, next)
 }
 
 func exists(path string) bool {

@@ -155,6 +155,20 @@ func TestTrust(t *testing.T) {
 			}
 		}
 	})
+	t.Run("says how a daemon is started at a path only where one would make its socket there", func(t *testing.T) {
+		for file, want := range map[string]string{
+			filepath.Join(dir, "d", "fob.sock"): "Start it with: fobd --dir " + filepath.Join(dir, "d"),
+			filepath.Join(dir, "missing"):       "Name a daemon's socket: that of fobd --dir DIR is DIR/fob.sock",
+		} {
+			c, err := New(Default(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s: got %v", file, err)
+			}
+		}
+	})
 	t.Run("says that a socket is left over from a daemon that is gone", func(t *testing.T) {
 		dead := filepath.Join(dir, "dead")
 		old, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
