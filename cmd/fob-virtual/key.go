@@ -39,7 +39,7 @@ func newKeyCommand() *cobra.Command {
 It is for tests and demos and keeps nobody out: its private keys lie in the state file in the clear.
 It prints "ready PATH" once it can be opened, and a line each time it waits for a touch. A line on
 stdin (with --touch manual) or SIGUSR1 touches it.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runKey(cmd, f) },
 	}
 	p := c.Flags()
@@ -56,7 +56,6 @@ stdin (with --touch manual) or SIGUSR1 touches it.`,
 	p.StringSliceVar(&f.quirks, "quirk", nil, "be like some firmware: "+strings.Join(virtual.QuirkNames(), ", "))
 	p.BoolVar(&f.resetAny, "reset-any-time", false, "allow a reset later than 10 seconds after start")
 	p.StringVar(&f.name, "name", "", "begin each printed line with this name")
-	_ = c.MarkFlagRequired("link") // fails for an unknown flag only
 	return c
 }
 
@@ -100,13 +99,16 @@ func (f keyFlags) options() (virtual.Options, error) {
 
 // runKey is the key until the command's context is done.
 func runKey(cmd *cobra.Command, f keyFlags) error {
+	if f.link == "" {
+		return usageError{errors.New("say where the key is to be: --link PATH")}
+	}
 	o, err := f.options()
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	fault, err := virtual.ParseFault(f.fault)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	in := bufio.NewReader(cmd.InOrStdin())
 	if f.pin {

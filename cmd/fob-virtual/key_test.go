@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,6 +159,38 @@ func TestKey(t *testing.T) {
 			r := start(t, args...)
 			if err := <-r.ended; err == nil {
 				t.Fatal("takes it")
+			}
+		})
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "key")
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"no path", []string{"key"}, 2},
+		{"an unknown flag", []string{"key", "--link", link, "--blink"}, 2},
+		{"an unknown flag before the device", []string{"--blink"}, 2},
+		{"an unknown device", []string{"card"}, 2},
+		{"an argument", []string{"key", link}, 2},
+		{"an unknown fault", []string{"key", "--link", link, "--fault", "tired"}, 2},
+		{"an unknown algorithm", []string{"key", "--link", link, "--alg", "rot13"}, 2},
+		{"a delay that is none", []string{"key", "--link", link, "--delay", "soon"}, 2},
+		{"a path that cannot be made", []string{"key", "--link", filepath.Join(link, "below")}, 1},
+	} {
+		t.Run("is "+strconv.Itoa(c.code)+" for "+c.name, func(t *testing.T) {
+			cmd := newCommand()
+			cmd.SetArgs(c.args)
+			cmd.SetOut(io.Discard)
+			cmd.SetErr(io.Discard)
+			ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+			defer stop()
+			err := cmd.ExecuteContext(ctx)
+			if err == nil || exitCode(err) != c.code {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
