@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -145,8 +147,12 @@ func (a *app) printLogLine(e api.LogEntry) error {
 		return a.printJSONLine(e)
 	}
 	row := logRow(e)
-	_, err := fmt.Fprintf(a.out, "%5s  %-16s  %-9s  %-13s  %-10s  %-22s  %s\n",
-		row[0], row[1], row[2], row[3], client.Show(row[4]), client.Show(row[5]), client.Show(row[6]+"  "+row[7]))
+	line := fmt.Sprintf("%5s  %-16s  %-9s  %-13s  %-10s  %-22s  %-16s  %-10s",
+		row[0], row[1], row[2], row[3], client.Show(row[4]), client.Show(row[5]), client.Show(row[6]), client.Show(row[7]))
+	if why := client.Show(row[8]); why != "" {
+		line += "  " + fit(why, a.room(utf8.RuneCountInString(line)+2))
+	}
+	_, err := fmt.Fprintln(a.out, strings.TrimRight(line, " "))
 	return err
 }
 
@@ -156,10 +162,35 @@ func (a *app) printLog(entries []api.LogEntry) error {
 		return err
 	}
 	rows := make([][]string, len(entries))
+	header := []string{"NO", "TIME", "DECISION", "KIND", "USER", "SERVICE", "BY", "REQUEST", "WHY"}
+	why := len(header) - 1
+	width := make([]int, why)
 	for i, e := range entries {
 		rows[i] = logRow(e)
+		for j := range width {
+			width[j] = max(width[j], len(header[j]), utf8.RuneCountInString(client.Show(rows[i][j])))
+		}
 	}
-	return table(a.out, []string{"NO", "TIME", "DECISION", "KIND", "USER", "SERVICE", "BY", "REQUEST"}, rows)
+	used := 2 * why // the gaps
+	for _, w := range width {
+		used += w
+	}
+	for _, row := range rows {
+		row[why] = fit(row[why], a.room(used))
+	}
+	return table(a.out, header, rows)
+}
+
+// minWhy is how many columns a reason gets on the narrowest terminal.
+const minWhy = 30
+
+// room is how many columns of the terminal are left beside used ones, but not less than minWhy; 0,
+// which is no bound, where the results do not go to a terminal.
+func (a *app) room(used int) int {
+	if a.width <= 0 {
+		return 0
+	}
+	return max(minWhy, a.width-used)
 }
 
 func logRow(e api.LogEntry) []string {
@@ -170,8 +201,9 @@ func logRow(e api.LogEntry) []string {
 		}
 		by += "(" + e.Strength + ")"
 	}
-	if by == "" {
-		by = e.Reason
+	why := e.Reason
+	if why == e.Decision {
+		why = "" // it says nothing more
 	}
-	return []string{strconv.FormatUint(e.Seq, 10), when(e.Time), e.Decision, e.Kind, e.User, e.Service, by, e.Request}
+	return []string{strconv.FormatUint(e.Seq, 10), when(e.Time), e.Decision, e.Kind, e.User, e.Service, by, e.Request, why}
 }

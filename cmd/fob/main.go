@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
@@ -16,6 +17,9 @@ import (
 
 func main() {
 	a := &app{stdin: os.Stdin, out: bufio.NewWriter(os.Stdout), stderr: os.Stderr, config: client.Default}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		a.width = width
+	}
 	os.Exit(a.main(os.Args[1:]))
 }
 
@@ -24,6 +28,7 @@ type app struct {
 	stdin  *os.File
 	out    *bufio.Writer // results, and nothing else
 	stderr *os.File      // progress, prompts and errors
+	width  int           // of the terminal that results go to, in columns; 0 where there is none
 	config func(socket string) client.Config
 
 	socket string

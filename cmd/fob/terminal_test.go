@@ -299,6 +299,17 @@ func TestTerminal(t *testing.T) {
 		x.ends(0)
 		x.called(`answer {"prompt":"p1","confirm":"RESET"}$`)
 	})
+	t.Run("cuts the reasons in the log so that each entry has one line", func(t *testing.T) {
+		entry := `{"seq":1,"request":"r1","kind":"sign-in","decision":"cancelled","user":"alice","service":"app:1000:mailer","reason":"` +
+			strings.Repeat("why ", 40) + `"}`
+		x := onTerminal(t, "> GET /v1/log?limit=20&newest=true 200\n"+`{"entries":[`+entry+"]}\n", "log")
+		shown := x.sees("(?m)^1 .*\n")
+		lines := strings.Split(strings.TrimRight(shown, "\r\n"), "\n")
+		if last := strings.TrimRight(lines[len(lines)-1], "\r"); len([]rune(last)) > 120 || !strings.HasSuffix(last, "…") {
+			t.Errorf("%d columns: %q", len([]rune(last)), last)
+		}
+		x.ends(0)
+	})
 	t.Run("updates one line and keeps it within the terminal", func(t *testing.T) {
 		long := strings.ReplaceAll(touchOffer, "Blue", strings.Repeat("name ", 40))
 		x := onTerminal(t, fine+begin+line(long)+"wait POST /tap\n"+approvedLine, "verify")
