@@ -50,9 +50,9 @@ func (f *follower) prompt(ctx context.Context) {
 		return
 	}
 	if _, err := f.app.keyboard(); err != nil {
-		f.stop = usagef("%s Run it in a terminal, or give the PIN on standard input with --pin -", client.Show(wanted.Text))
+		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the PIN on standard input with --pin -", sentence(wanted.Text))
 		if wanted.Type != api.PromptPIN {
-			f.stop = usagef("%s Run it in a terminal: this has to be confirmed there", client.Show(wanted.Text))
+			f.stop = usagef("%s There is no terminal to ask at: run this in one", sentence(wanted.Text))
 		}
 		return
 	}
@@ -188,7 +188,7 @@ func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
 		f.stop = refused
 		return
 	case errors.Is(err, io.EOF):
-		f.stop = usagef("there is no PIN left on standard input for: %s", client.Show(p.Text))
+		f.stop = usagef("%s There is no PIN left on standard input", sentence(p.Text))
 		return
 	case err != nil:
 		f.stop = fmt.Errorf("cannot read the PIN from standard input: %w", err)
@@ -197,8 +197,8 @@ func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
 	f.pass(ctx, p, api.Answer{Prompt: p.ID, PIN: pin})
 }
 
-// pinInput reads PINs from standard input, one a line. It keeps the last one: a key may ask for its
-// PIN more than once in a request.
+// pinInput reads PINs from standard input, one a line. It keeps the last one that a key has, or is
+// thought to have: the key may ask for it more than once in a request.
 type pinInput struct {
 	r     *bufio.Reader
 	last  []byte
@@ -208,7 +208,7 @@ type pinInput struct {
 // answer gives a copy of the PIN for a question. One that turned out wrong is never tried again: the
 // key counts, and it is refused with CodePINWrong.
 func (in *pinInput) answer(p api.Prompt) ([]byte, error) {
-	if !p.New && in.last != nil && !in.asked.New && in.asked.Key == p.Key {
+	if !p.New && in.last != nil && in.asked.Key == p.Key {
 		if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
 			text := "the PIN is wrong"
 			if p.Retries != nil {
@@ -227,8 +227,10 @@ func (in *pinInput) answer(p api.Prompt) ([]byte, error) {
 		clear(pin)
 		return nil, api.Errorf(api.CodePINPolicy, "%s", why)
 	}
-	in.wipe()
-	in.last, in.asked = bytes.Clone(pin), p
+	if !p.New {
+		in.wipe()
+		in.last, in.asked = bytes.Clone(pin), p
+	}
 	return pin, nil
 }
 

@@ -18,6 +18,9 @@ func (a *app) completeKeys(cmd *cobra.Command, args []string, _ string) ([]cobra
 		keys, err := c.Keys(ctx)
 		var all []named
 		for _, k := range keys {
+			if k.ID == "" {
+				continue
+			}
 			all = append(all, named{k.ID, k.Name})
 		}
 		return all, err

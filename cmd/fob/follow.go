@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -166,14 +167,27 @@ func (f *follower) draw() {
 // waiting says what the request waits for, in the daemon's words; but who has no terminal cannot
 // press Enter.
 func (f *follower) waiting() string {
+	keyless := f.app.tty == nil && !hasOffer(f.state, "touch")
 	switch {
-	case f.pickable() && !hasOffer(f.state, "touch") && f.app.tty == nil:
-		return "The key waits for you to choose the " + subject(f.state) + ": run fob requests tap " + f.state.ID
+	case keyless && hasOffer(f.state, "pick"):
+		return sentence(withoutEnter(f.state.Progress)) + " To use it for this request, run fob requests tap " + f.state.ID
+	case keyless && hasOffer(f.state, "paused"):
+		return "The key stopped blinking. To go on, run fob requests tap " + f.state.ID
 	case f.state.Progress != "":
 		return f.state.Progress
 	default:
 		return "Waiting: " + subject(f.state)
 	}
+}
+
+// withoutEnter cuts off what the daemon tells a person with a keyboard to press.
+func withoutEnter(progress string) string {
+	why, _, _ := strings.Cut(progress, "ress Enter")
+	why = strings.TrimRight(strings.TrimRight(why, "Pp"), " .:")
+	if why == "" {
+		return "The key waits for you to choose"
+	}
+	return why
 }
 
 // pickable reports whether picking this request would do something.

@@ -26,19 +26,12 @@ var errNoTerminal = errors.New("there is no terminal to ask at")
 // openKeyboard takes the terminal over until close. It fails with errNoTerminal where there is none
 // or where it belongs to a program in the foreground: to touch it would stop this process.
 func openKeyboard() (*keyboard, error) {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	tty, err := openTTY()
 	if err != nil {
-		return nil, errNoTerminal
+		return nil, err
 	}
 	k := &keyboard{tty: tty, lines: make(chan []byte)}
 	err = k.control(func(fd int) error {
-		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		if err != nil {
-			return err
-		}
-		if group != unix.Getpgrp() {
-			return errNoTerminal
-		}
 		saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 		if err == nil {
 			k.saved = *saved
@@ -54,6 +47,36 @@ func openKeyboard() (*keyboard, error) {
 	}
 	go k.read()
 	return k, nil
+}
+
+// openTTY opens the terminal, where there is one and it belongs to this process.
+func openTTY() (*os.File, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, errNoTerminal
+	}
+	err = control(tty, func(fd int) error {
+		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		if err == nil && group != unix.Getpgrp() {
+			err = errNoTerminal
+		}
+		return err
+	})
+	if err != nil {
+		tty.Close()
+		return nil, fmt.Errorf("%w: %w", errNoTerminal, err)
+	}
+	return tty, nil
+}
+
+// haveTerminal reports whether a person can be asked; the terminal stays as it is.
+func haveTerminal() bool {
+	tty, err := openTTY()
+	if err != nil {
+		return false
+	}
+	tty.Close()
+	return true
 }
 
 // read ends with the process at the latest: a read of a terminal cannot always be broken off.
@@ -113,9 +136,11 @@ func (k *keyboard) close() {
 	k.tty.Close()
 }
 
+func (k *keyboard) control(work func(fd int) error) error { return control(k.tty, work) }
+
 // control works on the descriptor without File.Fd, which would make reads block in the kernel.
-func (k *keyboard) control(work func(fd int) error) error {
-	raw, err := k.tty.SyscallConn()
+func control(tty *os.File, work func(fd int) error) error {
+	raw, err := tty.SyscallConn()
 	if err != nil {
 		return err
 	}

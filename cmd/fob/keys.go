@@ -41,7 +41,7 @@ change-pin need no name.`,
 
 func (a *app) printKeys(keys []api.Key) error {
 	if len(keys) == 0 {
-		_, err := fmt.Fprintln(a.out, "No key is plugged in.")
+		_, err := fmt.Fprintln(a.out, "No security key is plugged in.")
 		return err
 	}
 	rows := make([][]string, len(keys))
@@ -63,7 +63,7 @@ func (a *app) keyInfoCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:               "info [KEY]",
 		Short:             "Ask a key what it is and what it can do",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMostOne("key"),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -154,7 +154,7 @@ func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command
 		Use:               use,
 		Short:             short,
 		Long:              long,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMostOne("key"),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := pinsFrom(pin, a.stdin); err != nil {
@@ -178,6 +178,9 @@ func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command
 				return api.Errorf(api.CodePINNotSet, "%s has no PIN yet: set one with fob keys set-pin", quoted(key.Name, key.ID))
 			case !change && info.PINSet:
 				return usagef("%s has a PIN already: change it with fob keys change-pin", quoted(key.Name, key.ID))
+			}
+			if pin == "" && !haveTerminal() {
+				return usagef("there is no terminal to ask for the PIN at: run this in one, or give the PIN on standard input with --pin -")
 			}
 			request := api.BeginRequest{Kind: api.KindSetPIN, Key: key.ID}
 			return a.begin(cmd.Context(), request, pin, func(api.RequestState, string) error {
@@ -204,7 +207,7 @@ and the reset confirmed by typing.
 
 Keys allow a reset only in the first 10 seconds after they were plugged in: unplug the
 key, plug it in again, and touch it within 10 seconds.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              one("key", "fob keys"),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -214,6 +217,9 @@ key, plug it in again, and touch it within 10 seconds.`,
 			key, err := pickKey(cmd.Context(), c, args)
 			if err != nil {
 				return err
+			}
+			if !haveTerminal() {
+				return usagef("erasing a key has to be confirmed at a terminal: run this in one")
 			}
 			name := quoted(key.Name, key.ID)
 			fmt.Fprintf(a.stderr, `This erases the key %s for good:

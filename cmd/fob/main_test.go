@@ -6,10 +6,18 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(tests{m}, map[string]func(){"fob": main})
+	testscript.Main(tests{m}, map[string]func(){"fob": alone})
+}
+
+// alone is the command without the terminal at which the tests were started. Where a test gave it one
+// of its own it leads that one's session, and stays there.
+func alone() {
+	_, _ = unix.Setsid()
+	main()
 }
 
 // tests are the tests, and the removal of what they built.

@@ -49,7 +49,7 @@ registered already.`,
 
 func (a *app) printMethods(methods []api.Method) error {
 	if len(methods) == 0 {
-		_, err := fmt.Fprintln(a.out, "No sign-in method is registered. Plug a security key in, then: fob methods add key --name NAME")
+		_, err := fmt.Fprintln(a.out, sentence(noMethodText))
 		return err
 	}
 	rows := make([][]string, len(methods))
@@ -136,7 +136,7 @@ func (a *app) renameCmd(user *string) *cobra.Command {
 	return &cobra.Command{
 		Use:               "rename METHOD NAME",
 		Short:             "Give a sign-in method another name",
-		Args:              cobra.ExactArgs(2),
+		Args:              oneAndName,
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Name: &args[1]}, "is the name now")
@@ -148,7 +148,7 @@ func (a *app) defaultCmd(user *string) *cobra.Command {
 	return &cobra.Command{
 		Use:               "default METHOD",
 		Short:             "Make a sign-in method the one that is offered first",
-		Args:              cobra.ExactArgs(1),
+		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			yes := true
@@ -185,7 +185,7 @@ func (a *app) removeCmd(user *string) *cobra.Command {
 		Short: "Remove a sign-in method",
 		Long: `Remove a sign-in method. A registered key has to approve. The last one is removed only
 with --force: without any method nothing can be approved.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -213,7 +213,7 @@ func (a *app) testCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "test [METHOD]",
 		Short:             "Check that a sign-in method works",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMostOne("sign-in method"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

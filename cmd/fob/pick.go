@@ -70,15 +70,20 @@ func pickKey(ctx context.Context, c *client.Client, args []string) (api.Key, err
 	if err != nil {
 		return api.Key{}, err
 	}
-	all := make([]named, len(keys))
-	for i, k := range keys {
-		all[i] = named{k.ID, k.Name}
+	var all []named
+	none := api.Errorf(api.CodeNoKey, "%s", noKeyText)
+	for _, k := range keys {
+		if k.ID == "" { // it is there, or should be, and cannot be used
+			none = api.Errorf(api.CodeNoKey, "%s (%s: %s)", noKeyText, client.Show(k.Name), client.Show(k.Problem))
+			continue
+		}
+		all = append(all, named{k.ID, k.Name})
 	}
 	var id string
 	if len(args) > 0 {
 		id, err = choose("key", "fob keys", args[0], all)
 	} else {
-		id, err = only("key", api.Errorf(api.CodeNoKey, "no key is plugged in: plug one in and try again"), all)
+		id, err = only("key", none, all)
 	}
 	if err != nil {
 		return api.Key{}, err
@@ -148,5 +153,23 @@ func pickRequest(ctx context.Context, c *client.Client, arg string) (string, err
 }
 
 func noMethod() *api.Error {
-	return api.Errorf(api.CodeNoMethod, "no sign-in method is registered: register a key with fob methods add key")
+	return api.Errorf(api.CodeNoMethod, "%s", noMethodText)
+}
+
+// What the daemon says where there is nothing to sign in with; the command says it in the same words.
+const (
+	noMethodText = "no sign-in method is registered: add one with “fob methods add key”"
+	noKeyText    = "no security key is plugged in: plug one in and try again"
+)
+
+// requestIDLen is the length of a request's whole id.
+const requestIDLen = 10
+
+// gone is err, or where it says that there is no such request, what became of one with this id.
+// Something shorter than an id was never one.
+func gone(err error, id string) error {
+	if len(id) == requestIDLen && (isCode(err, api.CodeNotFound) || isCode(err, api.CodeNotPending)) {
+		return api.Errorf(api.CodeNotFound, "there is no such pending request: what became of it stands in “fob log --request %s”", client.Show(id))
+	}
+	return err
 }

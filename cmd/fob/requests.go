@@ -28,9 +28,9 @@ func (a *app) requestsCmd() *cobra.Command {
 	}
 	return group(&cobra.Command{
 		Use:   "requests",
-		Short: "List pending requests; approve, deny or report one",
-		Long: `List the requests that wait for you. Approve one by a tap on a key, deny it, or, if you
-did not begin it, report it. A request is named by its id or the beginning of it.`,
+		Short: "List pending requests; tap, deny or report one",
+		Long: `List the requests that wait for you. Tap a key for one, deny it, or, if you did not
+begin it, report it. A request is named by its id or the beginning of it.`,
 		Example: "  fob requests\n  fob requests tap 3kx\n  fob requests report 3kx",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the pending requests", Args: cobra.NoArgs, RunE: list},
@@ -80,7 +80,7 @@ func (a *app) tapCmd() *cobra.Command {
 		Short: "Pick a request: its key blinks, and a tap approves it",
 		Long: `Show a request and make its keys blink for it and for no other. If the key wants its
 PIN it is asked for here. Ctrl-C stops waiting; the request goes on.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              one("request", "fob requests"),
 		ValidArgsFunction: a.completeRequests,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -123,7 +123,7 @@ func (a *app) decideCmd(verb, short, said string, decide func(*client.Client, co
 	return &cobra.Command{
 		Use:               verb + " REQUEST",
 		Short:             short,
-		Args:              cobra.ExactArgs(1),
+		Args:              one("request", "fob requests"),
 		ValidArgsFunction: a.completeRequests,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -135,7 +135,7 @@ func (a *app) decideCmd(verb, short, said string, decide func(*client.Client, co
 				return err
 			}
 			if err := decide(c, cmd.Context(), id); err != nil {
-				return err
+				return gone(err, id)
 			}
 			if a.json {
 				state, err := c.Request(cmd.Context(), id)

@@ -63,7 +63,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 	first, err := next()
 	if err != nil {
 		stop()
-		return err
+		return gone(err, id)
 	}
 	if !first.Pending {
 		stop()
@@ -72,9 +72,9 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 	if begin != nil {
 		begin(first)
 	}
-	if err := c.Pick(ctx, id); err != nil && !isCode(err, api.CodeNotPending) {
+	if err := c.Pick(ctx, id); err != nil {
 		stop()
-		return err
+		return gone(err, id)
 	}
 	pending := &first
 	f := &follower{app: a, client: c, pins: pins, screen: newScreen(a.stderr)}

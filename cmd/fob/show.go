@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/client"
 )
@@ -103,6 +104,19 @@ func quoted(name, id string) string {
 		return "“" + name + "”"
 	}
 	return client.Show(id)
+}
+
+// sentence makes text safe to show and begins and ends it as a sentence.
+func sentence(text string) string {
+	text = strings.TrimRight(client.Show(text), " :")
+	if text == "" {
+		return ""
+	}
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 func yesNo(b bool) string {

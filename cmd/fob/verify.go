@@ -2,12 +2,18 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
 )
+
+// strengths are what --require may ask for, weakest first.
+var strengths = []string{"click", "match", "code", "key", "verified"}
 
 func (a *app) verifyCmd() *cobra.Command {
 	var request api.BeginRequest
@@ -32,6 +38,9 @@ are shown to the person as claimed, and are signed with the approval.`,
 				}
 				request.TimeoutMS = timeout.Milliseconds()
 			}
+			if require := request.Require; require != "" && !slices.Contains(strengths, require) {
+				return usagef("%q is no strength: --require is one of %s", client.Show(require), strings.Join(strengths, ", "))
+			}
 			request.Kind = api.KindSignIn
 			return a.begin(cmd.Context(), request, pin, func(s api.RequestState, won string) error {
 				if _, err := fmt.Fprintln(a.out, outcome(s, won)); err != nil {
@@ -51,6 +60,6 @@ are shown to the person as claimed, and are signed with the approval.`,
 	flags.StringVar(&request.Claimed.Host, "host", "", "`name` of the machine that is signed in to, as claimed")
 	flags.StringVar(&request.Claimed.Command, "command", "", "`text` of what will be done, as claimed")
 	pinFlag(cmd, &pin)
-	complete(cmd, "require", "click", "match", "code", "key", "verified")
+	complete(cmd, "require", strengths...)
 	return cmd
 }
