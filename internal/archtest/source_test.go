@@ -83,8 +83,9 @@ func codeFaults(file string, source []byte) (faults []string) {
 	return faults
 }
 
-// testFaults tells what is wrong with a test file: a fuzz target without kept inputs, or a test that
-// may skip without failing in CI.
+// testFaults tells what is wrong with a test file: a fuzz target that keeps no inputs below testdata/fuzz
+// (f.Add alone does not do: what a fuzzer found is kept for all later runs), or a test that may skip
+// without failing in CI.
 func testFaults(file string, source []byte) (faults []string) {
 	set := token.NewFileSet()
 	tree, err := parser.ParseFile(set, file, source, 0)
@@ -97,10 +98,8 @@ func testFaults(file string, source []byte) (faults []string) {
 		if !ok || f.Body == nil {
 			continue
 		}
-		if f.Recv == nil && strings.HasPrefix(f.Name.Name, "Fuzz") && !calls(f, "Add") {
-			if kept, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "testdata", "fuzz", f.Name.Name, "*")); len(kept) == 0 {
-				faults = append(faults, fmt.Sprintf("%s: %s has no kept inputs: add some with f.Add or below testdata/fuzz", set.Position(f.Pos()), f.Name.Name))
-			}
+		if f.Recv == nil && strings.HasPrefix(f.Name.Name, "Fuzz") && !keepsInputs(filepath.Dir(file), f.Name.Name) {
+			faults = append(faults, fmt.Sprintf("%s: %s has no kept inputs: add some below testdata/fuzz/%s", set.Position(f.Pos()), f.Name.Name, f.Name.Name))
 		}
 		// A fuzz target skips inputs that say nothing; that is no test that could not run.
 		if !strings.HasPrefix(f.Name.Name, "Fuzz") && calls(f, "Skip", "Skipf", "SkipNow") && !asksForCI(f) {
@@ -111,6 +110,19 @@ func testFaults(file string, source []byte) (faults []string) {
 		}
 	}
 	return faults
+}
+
+// keepsInputs reports whether the package in dir keeps an input for a fuzz target: a file in the form
+// that go test reads.
+func keepsInputs(dir, target string) bool {
+	kept, err := filepath.Glob(filepath.Join(dir, "testdata", "fuzz", target, "*"))
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(kept, func(file string) bool {
+		b, err := os.ReadFile(file)
+		return err == nil && strings.HasPrefix(string(b), "go test fuzz v1\n")
+	})
 }
 
 func unfinishedWords(file string, source []byte) (faults []string) {
@@ -182,9 +194,6 @@ func TestSourceCheckerFindsFaults(t *testing.T) {
 		{"lets longer words be", "a.go", "package a\n// mastodon, hackney\n", ""},
 		{"finds a skip that CI would not see", "a_test.go", "package a\nfunc TestA(t *testing.T) { t.Skip() }\n", "asking for CI"},
 		{"lets a test skip on a desk", "a_test.go", "package a\nfunc TestA(t *testing.T) { if os.Getenv(\"CI\") != \"\" { t.Fatal() }; t.Skip() }\n", ""},
-		{"finds a fuzz target without inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) {}\n", "no kept inputs"},
-		{"lets a fuzz target add its inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) { f.Add(1) }\n", ""},
-		{"lets a fuzz target skip inputs", "a_test.go", "package a\nfunc FuzzA(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) { t.Skip() }) }\n", ""},
 		{"lets other things be short", "a_test.go", "package a\nfunc TestA(t *testing.T) { id.Short() }\n", ""},
 		{"finds short forms", "a_test.go", "package a\nfunc TestA(t *testing.T) { if testing.Short() { return } }\n", "short form"},
 		{"finds a file that is not Go", "a.go", "pakage", "expected"},
@@ -198,6 +207,45 @@ func TestSourceCheckerFindsFaults(t *testing.T) {
 			faults := strings.Join(find(filepath.Join(t.TempDir(), tt.file), []byte(tt.source)), "\n")
 			if (tt.want == "") != (faults == "") || !strings.Contains(faults, tt.want) {
 				t.Errorf("says %q, want %q", faults, tt.want)
+			}
+		})
+	}
+}
+
+func TestSourceCheckerFindsFuzzTargetsWithoutInputs(t *testing.T) {
+	const (
+		empty = "package a\nfunc FuzzA(f *testing.F) {}\n"
+		adds  = "package a\nfunc FuzzA(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) { t.Skip() }) }\n"
+		input = "go test fuzz v1\nint(1)\n"
+	)
+	for _, tt := range []struct {
+		name, source string
+		kept, input  string // a file below testdata/fuzz, and what it holds
+		fault        bool
+	}{
+		{"finds one without inputs", empty, "", "", true},
+		{"finds one that adds inputs and keeps none", adds, "", "", true},
+		{"finds one whose folder is empty", adds, "FuzzA/", "", true},
+		{"finds one with another's inputs", adds, "FuzzAB/0123456789abcdef", input, true},
+		{"finds one whose file is no input", adds, "FuzzA/README", "see there\n", true},
+		{"lets one keep its inputs", empty, "FuzzA/0123456789abcdef", input, false},
+		{"lets one skip inputs", adds, "FuzzA/0123456789abcdef", input, false},
+		{"lets a method be called so", "package a\nfunc (T) FuzzA() {}\n", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			folder, file := filepath.Split(filepath.Join(dir, "testdata", "fuzz") + "/" + tt.kept)
+			if err := os.MkdirAll(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if file != "" {
+				if err := os.WriteFile(filepath.Join(folder, file), []byte(tt.input), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			faults := strings.Join(testFaults(filepath.Join(dir, "a_test.go"), []byte(tt.source)), "\n")
+			if tt.fault != strings.Contains(faults, "FuzzA has no kept inputs") || !tt.fault && faults != "" {
+				t.Errorf("says %q", faults)
 			}
 		})
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // approved makes a log entry with a receipt that a key of the given algorithm signed.
-func approved(t *testing.T, alg int, flags byte) api.LogEntry {
+func approved(t testing.TB, alg int, flags byte) api.LogEntry {
 	t.Helper()
 	const instance = "0123456789abcdef"
 	e := api.LogEntry{

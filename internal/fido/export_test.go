@@ -14,3 +14,6 @@ var IsFIDO = isFIDO
 
 // ParseUevent is the parser of uevent files.
 var ParseUevent = parseUevent
+
+// ParseHIDID is the parser of a HID device's bus, vendor and product.
+var ParseHIDID = parseHIDID
