@@ -112,6 +112,22 @@ func TestProcess(t *testing.T) {
 			t.Errorf("the log does not say ready: %s", &p.log)
 		}
 	})
+	t.Run("starts without a key that was named, and says so in the log", func(t *testing.T) {
+		dir := tempDir(t)
+		if err := os.WriteFile(filepath.Join(dir, "fobd.toml"), []byte("keys = ['/nonexistent/key']\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := launch(t, dir, filepath.Join(dir, "notify"))
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(); err != nil { // from here on nothing writes to the log
+			t.Error(err)
+		}
+		if log := p.log.String(); !strings.Contains(log, "nothing is plugged in where a key was named") || !strings.Contains(log, "/nonexistent/key") {
+			t.Errorf("the log: %s", log)
+		}
+	})
 	t.Run("tells a service manager with an abstract socket", func(t *testing.T) {
 		dir := tempDir(t)
 		launch(t, dir, "@"+dir+"/notify")

@@ -21,7 +21,7 @@ const usage = `fobd is Fob's daemon.
   fobd --user        the user's own daemon: socket below $XDG_RUNTIME_DIR, session bus
   fobd --dir DIR     a private daemon with everything below DIR and no bus, for trying things out
 
-  --key PATH         take the device at PATH for a security key (may be repeated)
+  --key PATH         take the device at PATH, from / on, for a security key (may be repeated)
   --renamed          the user was given another name: keep the sign-in methods of the old one
   --config FILE      read FILE instead of fobd.toml
   --log-level LEVEL  debug, info, warn or error
