@@ -70,6 +70,31 @@ func TestSocket(t *testing.T) {
 			t.Errorf("got %+v", e)
 		}
 	})
+	t.Run("a client that sends more with its request and leaves cancels", func(t *testing.T) {
+		c, err := net.Dial("unix", filepath.Join(i.dir, "fob.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(i.log.String())
+		body := `{"service":"ghost"}` + strings.Repeat(" ", 60_000)
+		fmt.Fprintf(c, "POST /v1/requests HTTP/1.1\r\nHost: fob\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%sX", len(body), body)
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(i.log.String()[before:], "request begun"); {
+			if time.Now().After(deadline) {
+				break // it was refused before it began, which is as good
+			}
+			time.Sleep(time.Millisecond)
+		}
+		c.Close()
+		for ctx := limit(t); ; time.Sleep(10 * time.Millisecond) {
+			pending, err := i.Requests(ctx)
+			if err != nil {
+				t.Fatal("the request outlives its client")
+			}
+			if len(pending) == 0 {
+				break
+			}
+		}
+	})
 	t.Run("another program of the user denies", func(t *testing.T) {
 		s := i.begin(t, api.BeginRequest{Service: "mailer"})
 		v := i.blinking(t, s)

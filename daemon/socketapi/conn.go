@@ -101,6 +101,7 @@ func peer(c *net.UnixConn) (caller.Caller, error) {
 type conn struct {
 	*net.UnixConn
 	who     caller.Caller
+	ahead   atomic.Bool // the last read was of one byte: net/http's, ahead of the next request
 	onData  atomic.Pointer[context.CancelFunc]
 	release func()
 }
@@ -109,6 +110,7 @@ type conn struct {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.UnixConn.Read(p)
 	if n > 0 {
+		c.ahead.Store(len(p) == 1)
 		if end := c.onData.Load(); end != nil {
 			(*end)()
 		}

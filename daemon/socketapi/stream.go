@@ -23,6 +23,9 @@ func (c *call) stream() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(c.r.Context())
 	conn := connOf(ctx)
 	conn.onData.Store(&cancel)
+	if conn.ahead.Load() { // it came before the stream began
+		cancel()
+	}
 	return ctx, func() {
 		conn.onData.Store(nil)
 		left := ctx.Err() != nil

@@ -57,6 +57,7 @@ var table = []row{
 	{signin.ErrTooMany, api.CodeTooMany, ""},
 	{signin.ErrNotFound, api.CodeNotFound, ""},
 	{signin.ErrNotPending, api.CodeNotPending, ""},
+	{signin.ErrMethodsChanged, api.CodeConflict, ""},
 	{signin.ErrNotConfirmed, api.CodeNotConfirmed, ""},
 
 	{signin.ErrNoMethod, api.CodeNoMethod, ""},

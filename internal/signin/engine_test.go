@@ -511,6 +511,8 @@ func TestDeniedThenTriedAgain(t *testing.T) {
 		if got := offerState(b.View(), k); got == signin.OfferPick {
 			t.Fatal("a request that has ended stands in the way of the next")
 		}
+		time.Sleep(k.linger + 500*time.Millisecond)
+		d.quiet(k) // a hand may still be on its way, for the first
 		d.touch(k)
 		d.wants(b, signin.Approved)
 	}, k)
@@ -527,14 +529,18 @@ func TestAppsBlinkForAShare(t *testing.T) {
 		if got := offerState(a.View(), k); got != signin.OfferPaused {
 			t.Fatalf("after 15 s the offer is %q, want paused", got)
 		}
-		b := d.ask(signin.Ask{Service: "second"}) // a paused request is in nobody's way
-		d.touch(k)
-		d.wants(b, signin.Approved)
-		if err := d.Pick(d.me, a.ID()); err != nil {
-			t.Fatal(err)
+		b := d.ask(signin.Ask{Service: "second"})
+		d.quiet(k) // a tap now would still be meant for the first
+		if got := offerState(b.View(), k); got != signin.OfferPick {
+			t.Errorf("offer is %q, want pick", got)
 		}
-		d.touch(k)
-		d.wants(a, signin.Approved)
+		for _, r := range []*signin.Request{b, a} {
+			if err := d.Pick(d.me, r.ID()); err != nil {
+				t.Fatal(err)
+			}
+			d.touch(k)
+			d.wants(r, signin.Approved)
+		}
 	}, k)
 }
 
@@ -691,6 +697,57 @@ func TestStepUp(t *testing.T) {
 		d.touch(k1)
 		d.wants(r, signin.Approved)
 	}, k1)
+}
+
+func TestMethodsChangedMeanwhile(t *testing.T) {
+	k1, k2 := newFakeKey("aa"), newFakeKey("bb")
+	sit(t, func(t *testing.T, d *desk) {
+		// Begun while no method was registered, it would need no approval.
+		sneaky := d.ask(signin.Ask{Kind: signin.KindAddMethod, Timeout: 10 * time.Minute, KeyID: k2.id, Method: signin.MethodAsk{Type: "key", Name: "Sneaky"}})
+		<-k2.blinks
+		d.enrol(k1, nil)
+		k2.touches <- struct{}{}
+		d.touch(k2)
+		if v := d.wants(sneaky, signin.Cancelled); !errors.Is(v.Err, signin.ErrMethodsChanged) {
+			t.Errorf("ended with %v", v.Err)
+		}
+		if ms, _ := d.Methods(t.Context(), d.me, ""); len(ms) != 1 {
+			t.Errorf("methods are %+v", ms)
+		}
+	}, k1, k2)
+}
+
+func TestPINTriesSpentMeanwhile(t *testing.T) {
+	k := newFakeKey("aa")
+	k.pin = "1234"
+	sit(t, func(t *testing.T, d *desk) {
+		r := d.ask(signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key"}})
+		d.typePIN(r, "1234")
+		d.touch(k)
+		d.touch(k)
+		d.wants(r, signin.Approved)
+		k.retries = 4
+		r = d.ask(signin.Ask{Require: policy.Verified})
+		synctest.Wait()
+		k.retries = 3 // somebody else tried
+		d.typePIN(r, "9999")
+		if v := d.wants(r, signin.Cancelled); !errors.Is(v.Err, signin.ErrFewRetries) || k.retries != 3 {
+			t.Errorf("ended with %v, %d tries left", v.Err, k.retries)
+		}
+	}, k)
+}
+
+func TestCommandsKeepTheirSecrets(t *testing.T) {
+	k := newFakeKey("aa")
+	sit(t, func(t *testing.T, d *desk) {
+		d.enrol(k, nil)
+		r := d.ask(signin.Ask{Claimed: signin.Claimed{Command: caller.Clean("TOKEN=hunter2 curl -H x")}})
+		d.touch(k)
+		d.wants(r, signin.Approved)
+		if e := d.log()[len(d.log())-1]; e.Executable != "curl" {
+			t.Errorf("the executable is logged as %q", e.Executable)
+		}
+	}, k)
 }
 
 func TestAlreadyRegistered(t *testing.T) {

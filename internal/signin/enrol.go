@@ -73,6 +73,9 @@ func (r *Request) addMethod() (outcome, error) {
 			added, seq = append(added, backup), backupSeq
 		} else {
 			failed = fmt.Errorf("the key “%s” is registered, the backup key is not: %w", first.Name, err)
+			if _, logErr := r.recordEnd(decisionOf(err), failed); logErr != nil {
+				r.e.cfg.Log.Error("cannot write the log", "request", r.id, "error", logErr)
+			}
 		}
 	}
 	r.e.announceMethods()
@@ -182,6 +185,9 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	m.Key.Counter, m.Key.KeyID, m.Used = a.proof.Counter, k.ID, r.e.cfg.Clock.Now().UTC()
 	a.method = m
 	seq, err := r.commit(func(tx *store.Tx) error {
+		if err := r.unchanged(tx); err != nil {
+			return err
+		}
 		stored, err := method.Add(tx, m, registration)
 		m = stored
 		return err

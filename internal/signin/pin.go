@@ -48,12 +48,11 @@ func (u *userVerification) prepare(ctx context.Context) error {
 	switch {
 	case !info.HasPIN():
 		return fmt.Errorf("%s: %w: set one with “fob keys set-pin”", u.key.Name, fido.ErrPINNotSet)
-	case info.PINRetries != nil && *info.PINRetries == 0:
-		return fmt.Errorf("%s: %w", u.key.Name, fido.ErrPINBlocked)
-	case info.PINRetries != nil && *info.PINRetries <= spareRetries:
-		return fmt.Errorf("%s: %w", u.key.Name, ErrFewRetries)
 	case u.r.caller.Place == caller.PlaceRemote:
 		return ErrPINPlace
+	}
+	if err := u.enough(info); err != nil {
+		return err
 	}
 	text := fmt.Sprintf("Type the PIN of the key “%s” for: %s", u.key.Name, u.r.subject())
 	if u.wrong {
@@ -65,6 +64,32 @@ func (u *userVerification) prepare(ctx context.Context) error {
 		return err
 	}
 	u.pin = a.PIN
+	return nil
+}
+
+// recheck asks a key that is held, right before it gets the PIN, for the tries it has left: others may
+// have spent some while the PIN was typed.
+func (u *userVerification) recheck(ctx context.Context) error {
+	if u.pin == nil {
+		return nil
+	}
+	info, err := u.r.e.cfg.Devices.Info(ctx, u.key, infoLimit)
+	if err != nil {
+		return err
+	}
+	return u.enough(info)
+}
+
+// enough fails where a PIN must not be risked.
+func (u *userVerification) enough(info fido.Info) error {
+	switch {
+	case info.PINRetries == nil:
+		return nil
+	case *info.PINRetries == 0:
+		return fmt.Errorf("%s: %w", u.key.Name, fido.ErrPINBlocked)
+	case *info.PINRetries <= spareRetries:
+		return fmt.Errorf("%s: %w", u.key.Name, ErrFewRetries)
+	}
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (r *Request) race(ctx context.Context, holders []holder, need policy.Streng
 		r.offer(h.key.ID, func(o *Offer) { o.KeyName = h.key.Name })
 	}
 	if len(holders) == 1 {
-		return r.tapSafely(ctx, holders[0], need, about)
+		return r.shownTap(ctx, holders[0], need, about)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errCancelled)
@@ -75,7 +75,7 @@ func (r *Request) race(ctx context.Context, holders []holder, need policy.Streng
 	results := make(chan result)
 	for _, h := range holders {
 		r.offers.Go(func() {
-			a, err := r.tapSafely(ctx, h, need, about)
+			a, err := r.shownTap(ctx, h, need, about)
 			select {
 			case results <- result{a, err}:
 			case <-ctx.Done(): // another offer won, or the request is over
@@ -109,13 +109,20 @@ func telling(failures []error) error {
 	return failures[0]
 }
 
-// tapSafely is tap with its end shown in the offer, and a panic taken for a failure.
-func (r *Request) tapSafely(ctx context.Context, h holder, need policy.Strength, about string) (a approval, err error) {
+// safely runs an operation; a panic in it is its failure, and lets go of the key as any other.
+func (r *Request) safely(op func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.e.cfg.Log.Error("offer panicked", "request", r.id, "panic", fmt.Sprint(p))
-			err = errors.New("the offer failed inside")
+			r.e.cfg.Log.Error("an operation on a key panicked", "request", r.id, "panic", fmt.Sprint(p))
+			err = errors.New("the operation failed inside")
 		}
+	}()
+	return op()
+}
+
+// shownTap is tap with its end shown in the offer.
+func (r *Request) shownTap(ctx context.Context, h holder, need policy.Strength, about string) (a approval, err error) {
+	defer func() {
 		if ctx.Err() != nil {
 			return // another offer won, or the request is over
 		}
@@ -174,14 +181,16 @@ func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op 
 		}
 		r.showTouch(k)
 		begun := r.e.cfg.Clock.Boot()
-		err = op(lease.ctx)
+		if err = uv.recheck(lease.ctx); err == nil {
+			err = r.safely(func() error { return op(lease.ctx) })
+		}
 		revoked := lease.revoked()
 		uv.wipe()
 		if err == nil {
 			r.showTouched(k)
-			return sync.OnceFunc(func() { lease.release(); claim.leave() }), nil
+			return sync.OnceFunc(func() { lease.release(true); claim.leave() }), nil
 		}
-		lease.release()
+		lease.release(false)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)

@@ -92,10 +92,21 @@ func (r *Request) entry(d Decision, reason string) audit.Entry {
 	}
 	if command := r.ask.Claimed.Command.String(); command != "" {
 		sum := sha256.Sum256([]byte(command))
-		e.Executable, _, _ = strings.Cut(command, " ")
+		e.Executable = executable(command)
 		e.CommandHash = hex.EncodeToString(sum[:])
 	}
 	return e
+}
+
+// executable is the program of a command line: its first word that is no variable, and not what
+// follows it.
+func executable(command string) string {
+	for word := range strings.FieldsSeq(command) {
+		if !strings.Contains(word, "=") {
+			return word
+		}
+	}
+	return ""
 }
 
 // approvedBy is the entry of an approval by a tap.

@@ -81,6 +81,9 @@ func (r *Request) removeMethod() (outcome, error) {
 		return outcome{}, err
 	}
 	out, err := r.decide(a, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
+		if err := r.unchanged(tx); err != nil {
+			return err
+		}
 		_, err := method.Remove(tx, gone.UID, gone.ID, r.ask.Method.Force)
 		return err
 	})
@@ -95,6 +98,22 @@ func (r *Request) stepUpNeed() {
 	for _, m := range r.methods {
 		r.ask.Require = max(r.ask.Require, m.Strength())
 	}
+}
+
+// unchanged makes sure, in the transaction that changes the user's methods, that they are those for
+// which this request was approved: none came or went meanwhile, and none grew stronger than that.
+func (r *Request) unchanged(tx *store.Tx) error {
+	now, err := method.List(tx, r.e.cfg.Owner.UID)
+	if err != nil {
+		return err
+	}
+	same := slices.EqualFunc(now, r.methods, func(a, b method.Method) bool {
+		return a.ID == b.ID && (a.Strength() <= b.Strength() || a.Strength() <= r.ask.Require)
+	})
+	if !same {
+		return ErrMethodsChanged
+	}
+	return nil
 }
 
 // methodByID finds one of the user's methods.

@@ -12,7 +12,8 @@ import (
 // by the same key, it blinks for neither until a person picks one, so that a request begun in the
 // background never gets the tap meant for another; and one that once stood in such a queue goes on
 // waiting to be picked when the other has ended, since the tap that follows may still be meant for
-// the other.
+// the other. For the same reason a key stays dark for a moment between one request and the next,
+// picked or not, unless it was plainly no person that touched it.
 //
 // The zero value is ready. All methods are safe for concurrent use.
 type turns struct {
@@ -29,7 +30,19 @@ type turn struct {
 	claims []*claim
 	// device is held (by a send) by whoever talks to the key.
 	device chan struct{}
+	// last is the request for which the key blinked last, and dark until when it blinks for no other.
+	last string
+	dark time.Time
 }
+
+const (
+	// darkness is how long a key stays dark between two requests: a hand on its way to the key can
+	// still stop, or its touch goes nowhere.
+	darkness = time.Second
+	// human is the least time in which a person touches a key that begins to blink. What was faster is
+	// a key that needs nobody.
+	human = 150 * time.Millisecond
+)
 
 // claimant is a request as the queue sees it.
 type claimant struct {
@@ -60,7 +73,7 @@ const (
 	claimWaiting claimState = iota // to be looked at
 	claimGranted                   // the key may blink for it
 	claimParked                    // a person has to pick
-	claimPaused                    // had its share; a person has to pick, others need not wait
+	claimPaused                    // had its share; a person has to pick
 )
 
 // errRevoked ends the operation of a lease that another claim took over.
@@ -126,26 +139,41 @@ func (c *claim) wait(report func(s claimState, others []string)) (*lease, error)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if l := c.lease(turn); l != nil {
+		l, dark := c.lease(turn)
+		if l != nil {
 			return l, nil
 		}
 		<-turn.device
+		if dark > 0 {
+			t := time.NewTimer(dark)
+			select {
+			case <-t.C:
+			case <-c.changed:
+			case <-ctx.Done():
+			}
+			t.Stop()
+		}
 	}
 }
 
-// lease begins an operation, unless the claim lost the key meanwhile.
-func (c *claim) lease(turn *turn) *lease {
+// lease begins an operation, unless the claim lost the key meanwhile, or the key must stay dark for a
+// while yet.
+func (c *claim) lease(turn *turn) (_ *lease, dark time.Duration) {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	if c.state != claimGranted {
-		return nil
+		return nil, 0
 	}
+	if wait := time.Until(turn.dark); turn.last != c.who.id && wait > 0 {
+		return nil, wait
+	}
+	turn.last = c.who.id
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	c.revoke = func() { cancel(errRevoked) }
 	if c.who.limit > 0 && c.limiter == nil {
 		c.limiter = time.AfterFunc(c.who.limit, c.pause)
 	}
-	return &lease{claim: c, turn: turn, ctx: ctx, free: func() { cancel(nil) }}
+	return &lease{claim: c, turn: turn, ctx: ctx, free: func() { cancel(nil) }, begun: time.Now()}, 0
 }
 
 // pause ends a claim's share of blinking.
@@ -208,7 +236,7 @@ func (c *claim) others() []string {
 }
 
 // active reports whether the claim counts. The caller holds t.mu.
-func (c *claim) active() bool { return c.state != claimPaused && c.ctx.Err() == nil }
+func (c *claim) active() bool { return c.ctx.Err() == nil }
 
 // settle decides who has the key. The caller holds t.mu.
 func (turn *turn) settle() {
@@ -223,13 +251,14 @@ func (turn *turn) settle() {
 			chosen = c
 		}
 	}
-	if chosen == nil && len(active) == 1 && active[0].state != claimParked {
+	if chosen == nil && len(active) == 1 && active[0].state != claimParked && active[0].state != claimPaused {
 		chosen = active[0]
 	}
 	for _, c := range active {
-		if c == chosen {
+		switch {
+		case c == chosen:
 			c.set(claimGranted)
-		} else {
+		case c.state != claimPaused:
 			c.drop(claimParked)
 		}
 	}
@@ -298,16 +327,21 @@ type lease struct {
 	// ctx ends when the request does or when the lease is revoked.
 	ctx  context.Context
 	free func() // frees ctx; it leaves the cause of an earlier end alone
+	// begun is when the key began to blink.
+	begun time.Time
 }
 
 // revoked reports whether the lease ended because the key is wanted by another request, or because
 // this request had its share.
 func (l *lease) revoked() bool { return errors.Is(context.Cause(l.ctx), errRevoked) }
 
-// release lets go of the key. The claim stays in the queue.
-func (l *lease) release() {
+// release lets go of the key; touched says whether it was touched. The claim stays in the queue.
+func (l *lease) release(touched bool) {
 	l.claim.t.mu.Lock()
 	l.claim.revoke = nil
+	if !touched || time.Since(l.begun) > human {
+		l.turn.dark = time.Now().Add(darkness)
+	}
 	l.claim.t.mu.Unlock()
 	l.free()
 	<-l.turn.device

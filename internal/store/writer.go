@@ -87,8 +87,9 @@ func (s *Store) handOver() {
 
 // write is the writer while calls wait.
 func (s *Store) write() {
+	over := false // what is pending is the next writer's
 	defer func() {
-		if len(s.pending) == 0 {
+		if over || len(s.pending) == 0 {
 			return
 		}
 		// A function ended this goroutine. The calls that it shared a commit with go on in another.
@@ -106,6 +107,7 @@ func (s *Store) write() {
 		queue := s.queue
 		s.queue = nil
 		if len(queue) == 0 {
+			over = true
 			s.writing = false
 			s.idle.Broadcast()
 			s.mu.Unlock()
