@@ -72,9 +72,14 @@ func pickKey(ctx context.Context, c *client.Client, args []string) (api.Key, err
 	}
 	var all []named
 	none := api.Errorf(api.CodeNoKey, "%s", noKeyText)
+	var unusable error // why the one that args name cannot be used
 	for _, k := range keys {
 		if k.ID == "" { // it is there, or should be, and cannot be used
-			none = api.Errorf(api.CodeNoKey, "%s (%s: %s)", noKeyText, client.Show(k.Name), client.Show(k.Problem))
+			problem := client.Show(k.Name + ": " + k.Problem)
+			if len(args) > 0 && args[0] == k.Name {
+				unusable = api.Errorf(api.CodeNoKey, "%s", problem)
+			}
+			none = api.Errorf(api.CodeNoKey, "%s (%s)", noKeyText, problem)
 			continue
 		}
 		all = append(all, named{k.ID, k.Name})
@@ -82,6 +87,9 @@ func pickKey(ctx context.Context, c *client.Client, args []string) (api.Key, err
 	var id string
 	if len(args) > 0 {
 		id, err = choose("key", "fob keys", args[0], all)
+		if unusable != nil && isCode(err, api.CodeNotFound) {
+			err = unusable
+		}
 	} else {
 		id, err = only("key", none, all)
 	}
