@@ -215,7 +215,7 @@ func TestTwoKeys(t *testing.T) {
 		i.blinking(t, first)
 		second := i.begin(t, api.BeginRequest{Service: "second"})
 		v, err := second.Next()
-		for err == nil && (len(v.Offers) == 0 || v.Offers[0].State != "pick") {
+		for err == nil && v.Pending && (len(v.Offers) == 0 || v.Offers[0].State != "pick") {
 			v, err = second.Next()
 		}
 		if err != nil || !strings.Contains(v.Progress, "first") {

@@ -115,6 +115,11 @@ func (p *Pool) converse(ctx context.Context, w *process, msg []byte) (_ json.Raw
 			w.kill()
 			status := w.dead(p.o.Grace)
 			p.debug("helper did not read its call", w, status)
+			for range w.replies { // ends, since the process has
+			}
+			if w.nonsense != nil {
+				return nil, false, fmt.Errorf("%w: %w", ErrGarbage, w.nonsense)
+			}
 			return nil, false, fmt.Errorf("%w: it did not read its call: %s", ErrHung, status)
 		case <-ended:
 			ended = nil

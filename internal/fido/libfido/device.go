@@ -37,11 +37,12 @@ type session struct {
 	end    time.Time // of the operation
 	probe  *probe
 
-	mu     sync.Mutex
-	cancel func() // tells the key to give up; nil while there is nothing to give up, or the key cannot
-	opened bool
-	touch  bool // the operation waits for a touch
-	fido2  bool
+	mu        sync.Mutex
+	abandoned bool
+	cancel    func() // tells the key to give up; nil while there is nothing to give up, or the key cannot
+	opened    bool
+	touch     bool // the operation waits for a touch
+	fido2     bool
 }
 
 // margin is the last part of an operation's time, in which the key is told to give up, so that it
@@ -92,10 +93,8 @@ func bounded(ctx context.Context, t fido.Target, touch bool, f func(*session) er
 			}
 		case <-ended:
 			ended = nil
-			if !s.canGiveUp() {
-				return failure(C.FIDO_ERR_KEEPALIVE_CANCEL, "")
-			}
 			cancelled = true
+			s.abandon()
 			over.Reset(min(winding, time.Until(s.end)))
 			if !timedOut {
 				go s.giveUp(halt)
@@ -121,11 +120,11 @@ func (s *session) run(f func(*session) error) error {
 	return f(s)
 }
 
-// canGiveUp reports whether there is anything that the key can be told to give up.
-func (s *session) canGiveUp() bool {
+// abandon lets no further command go to the key: one that is only being opened is not made to blink.
+func (s *session) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cancel != nil
+	s.abandoned = true
 }
 
 // giveUp tells the key to end what it does, again and again until halt.
@@ -187,11 +186,16 @@ func (s *session) open() (*device, error) {
 	}
 	c := d.c
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.abandoned {
+		C.fido_dev_close(d.c)
+		C.fido_dev_free(&d.c)
+		return nil, failure(C.FIDO_ERR_KEEPALIVE_CANCEL, "")
+	}
 	s.opened, s.fido2 = true, bool(C.fido_dev_is_fido2(c))
 	if s.fido2 {
 		s.cancel = func() { C.fido_dev_cancel(c) }
 	}
-	s.mu.Unlock()
 	return d, nil
 }
 
