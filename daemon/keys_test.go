@@ -202,6 +202,9 @@ func TestTwoKeys(t *testing.T) {
 		}
 	})
 	t.Run("a mute key only costs its time limit", func(t *testing.T) {
+		if err := k1.WaitIdle(limit(t)); err != nil { // a mute key would not hear that it is let go
+			t.Fatal(err)
+		}
 		k1.SetFault(virtual.FaultMute)
 		defer k1.SetFault(virtual.NoFault)
 		if v := decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 15_000})); v.Decision != api.Approved {
