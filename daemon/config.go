@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 )
@@ -120,7 +121,7 @@ func parseError(err error) error {
 
 // readFile reads the configuration file at path. A missing one is empty unless it must be there.
 func readFile(path string, must bool) (File, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe nobody writes to would hang it
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return File{}, nil
 	}
@@ -128,6 +129,9 @@ func readFile(path string, must bool) (File, error) {
 		return File{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return File{}, fmt.Errorf("%w: %s is no regular file", ErrConfig, path)
+	}
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return File{}, fmt.Errorf("%w: %w", ErrConfig, err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fobproject/fob/daemon"
 	"github.com/fobproject/fob/internal/client"
+	"github.com/fobproject/fob/internal/store"
 )
 
 // fobd runs the program until it ends, and gives its exit code and what it said.
@@ -188,6 +189,29 @@ func TestRefusals(t *testing.T) {
 		{"a missing configuration file", func(t *testing.T) []string { return []string{"--dir", tempDir(t), "--config", "/nonexistent"} }, 2, []string{"/nonexistent"}},
 		{"an unknown key in the configuration", func(t *testing.T) []string { return []string{"--dir", write(t, "fobd.toml", "\nlog_lvl = 'info'\n")} }, 2, []string{"fobd.toml: line 2", "log_lvl"}},
 		{"a wrong type in the configuration", func(t *testing.T) []string { return []string{"--dir", write(t, "fobd.toml", "keys = 3\n")} }, 2, []string{"fobd.toml: line 1"}},
+		{"a pipe for a configuration file", func(t *testing.T) []string {
+			dir := tempDir(t)
+			if err := syscall.Mkfifo(filepath.Join(dir, "fobd.toml"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--dir", dir}
+		}, 2, []string{"fobd.toml", "regular file"}},
+		{"a database of a newer fobd", func(t *testing.T) []string {
+			dir := tempDir(t)
+			later := store.Migration{To: 99, Do: func(*store.Tx) error { return nil }}
+			var steps []store.Migration
+			for to := 2; to < later.To; to++ {
+				steps = append(steps, store.Migration{To: to, Do: later.Do})
+			}
+			s, err := store.Open(filepath.Join(dir, "fob.db"), store.Options{Migrations: append(steps, later)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--dir", dir}
+		}, 4, []string{"newer", "99"}},
 		{"a damaged database", func(t *testing.T) []string { return []string{"--dir", write(t, "fob.db", "this is no database")} }, 4, []string{"fob.db", "move"}},
 		{"a folder where the database belongs", func(t *testing.T) []string {
 			dir := tempDir(t)
