@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,12 +137,19 @@ func TestSocket(t *testing.T) {
 	t.Run("a reader that is too slow is told so, and dropped", func(t *testing.T) {
 		next := i.events(t)
 		next()
-		for n := range 1500 {
-			name := fmt.Sprint("n", n, strings.Repeat("x", 50))
-			if _, err := i.PatchMethod(limit(t), m.ID, api.MethodPatch{Name: &name}); err != nil {
-				t.Fatal(err)
-			}
+		var all sync.WaitGroup // several at once: a write that waits for 10 s ends the stream by itself
+		for worker := range 8 {
+			all.Go(func() {
+				for n := range 140 {
+					name := fmt.Sprint(worker, "n", n, strings.Repeat("x", 50))
+					if _, err := i.PatchMethod(limit(t), m.ID, api.MethodPatch{Name: &name}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
 		}
+		all.Wait()
 		for seq := uint64(2); ; seq++ {
 			e := next()
 			if e.Seq != seq {
