@@ -16,7 +16,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` with the built programs")
 	flag.StringVar(&o.json, "json", "", "write the rows to this `file` too")
-	flag.BoolVar(&o.reportOnly, "report-only", false, "exit with 0 where a budget is missed too")
+	flag.BoolVar(&o.strict, "strict", false, "exit with 1 where a budget is missed")
 	flag.IntVar(&o.taps, "taps", 60, "`number` of taps, over each door and with each peer")
 	flag.DurationVar(&o.idle, "idle", 40*time.Second, "for how `long` the idle daemon is watched")
 	flag.Parse()
@@ -32,7 +32,7 @@ func main() {
 		os.Exit(2)
 	}
 	for _, r := range rows {
-		if !r.Met && !o.reportOnly {
+		if !r.Met && o.strict {
 			os.Exit(1)
 		}
 	}
@@ -40,10 +40,10 @@ func main() {
 
 // options are the command line.
 type options struct {
-	bin, json  string
-	reportOnly bool
-	taps       int
-	idle       time.Duration
+	bin, json string
+	strict    bool
+	taps      int
+	idle      time.Duration
 }
 
 // measure takes all rows, in the table's order.

@@ -415,7 +415,7 @@ func killBusyHelpers(t testing.TB, key string) int {
 	if err != nil {
 		t.Error(err)
 	}
-	killed := 0
+	var busy []int // all are found before one is killed: the next operation begins at once
 	for _, exe := range pids {
 		if target, err := os.Readlink(exe); err != nil || target != path {
 			continue
@@ -430,11 +430,15 @@ func killBusyHelpers(t testing.TB, key string) int {
 				for _, c := range filepath.Base(filepath.Dir(exe)) {
 					pid = pid*10 + int(c-'0')
 				}
-				if syscall.Kill(pid, syscall.SIGKILL) == nil {
-					killed++
-				}
+				busy = append(busy, pid)
 				break
 			}
+		}
+	}
+	killed := 0
+	for _, pid := range busy {
+		if syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
 		}
 	}
 	return killed
