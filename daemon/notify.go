@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 )
 
 // notify tells the service manager of the daemon's state (sd_notify(3)). socket is $NOTIFY_SOCKET: a
@@ -21,6 +22,10 @@ func notify(socket, state string) error {
 		return fmt.Errorf("cannot notify the service manager: %w", err)
 	}
 	defer c.Close()
+	// A service manager that does not read is not waited for.
+	if err := c.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		return fmt.Errorf("cannot notify the service manager: %w", err)
+	}
 	if _, err := c.Write([]byte(state)); err != nil {
 		return fmt.Errorf("cannot notify the service manager: %w", err)
 	}

@@ -518,6 +518,38 @@ func TestDeniedThenTriedAgain(t *testing.T) {
 	}, k)
 }
 
+func TestDarkBetweenRequests(t *testing.T) {
+	for name, end := range map[string]func(d *desk, k *fakeKey, a *signin.Request, gone context.CancelFunc){
+		"denied":             func(d *desk, _ *fakeKey, a *signin.Request, _ context.CancelFunc) { d.Deny(d.me, a.ID()) },
+		"the caller is gone": func(_ *desk, _ *fakeKey, _ *signin.Request, gone context.CancelFunc) { gone() },
+		"approved by a person": func(_ *desk, k *fakeKey, _ *signin.Request, _ context.CancelFunc) {
+			time.Sleep(time.Second)
+			k.touches <- struct{}{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newFakeKey("aa")
+			sit(t, func(t *testing.T, d *desk) {
+				d.enrol(k, nil)
+				ctx, gone := context.WithCancel(t.Context())
+				defer gone()
+				a, err := d.Begin(ctx, d.me, signin.Ask{Service: "wanted"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-k.blinks
+				end(d, k, a, gone)
+				d.end(a) // wholly: nothing of it stands in a queue any more
+				b := d.ask(signin.Ask{Service: "unwanted"})
+				time.Sleep(900 * time.Millisecond)
+				d.quiet(k) // the touch that was meant for the first goes nowhere
+				d.touch(k)
+				d.wants(b, signin.Approved)
+			}, k)
+		})
+	}
+}
+
 func TestAppsBlinkForAShare(t *testing.T) {
 	k := newFakeKey("aa")
 	sit(t, func(t *testing.T, d *desk) {
@@ -835,6 +867,7 @@ func TestBackup(t *testing.T) {
 // typePIN answers the request's PIN prompt.
 func (d *desk) typePIN(r *signin.Request, pin string) signin.Prompt {
 	d.t.Helper()
+	time.Sleep(1100 * time.Millisecond) // the key may have to stay dark before
 	synctest.Wait()
 	for _, p := range r.View().Prompts {
 		if p.Type == signin.PromptPIN {

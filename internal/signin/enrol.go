@@ -235,6 +235,9 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	if err != nil {
 		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
 	}
+	if uv.wanted && !proved.UserVerified { // it took the PIN, and does not say so
+		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, fido.ErrNotVerified)
+	}
 	m = method.Method{
 		ID: id, UID: r.e.cfg.Owner.UID, User: r.e.cfg.Owner.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
 		Key: &method.Key{

@@ -313,11 +313,23 @@ func (t *turns) turn(key string) *turn {
 	return tn
 }
 
-// release counts one use less. The caller holds t.mu.
+// release counts one use less. A turn that nobody uses is remembered as long as its key is to stay
+// dark. The caller holds t.mu.
 func (t *turns) release(key string, tn *turn) {
-	if tn.refs--; tn.refs == 0 {
-		delete(t.keys, key)
+	if tn.refs--; tn.refs > 0 {
+		return
 	}
+	if wait := time.Until(tn.dark); wait > 0 {
+		time.AfterFunc(wait, func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if tn.refs == 0 && t.keys[key] == tn && !time.Now().Before(tn.dark) {
+				delete(t.keys, key)
+			}
+		})
+		return
+	}
+	delete(t.keys, key)
 }
 
 // lease is the right to make the key blink, until it is released or revoked.
