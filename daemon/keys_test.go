@@ -159,6 +159,45 @@ func (i *instance) verified(t *testing.T, pins ...string) api.RequestState {
 	return i.typed(t, api.BeginRequest{Service: "mailer", Require: "verified"}, pins...)
 }
 
+func TestKeyThatHidesItsPIN(t *testing.T) {
+	key := newKey(t, virtual.Options{PIN: "1234"})
+	key.SetTouch(virtual.TouchAuto, 10*time.Millisecond)
+	key.SetFault(virtual.FaultNoUV)
+	i := start(t, "", key)
+	v := i.typed(t, api.BeginRequest{Kind: api.KindAddMethod, Method: api.MethodSpec{Type: "key", Name: "Blue"}}, "1234")
+	if v.Decision != api.Cancelled || v.Error == nil || v.Error.Code != api.CodeKeyBadAnswer {
+		t.Errorf("a key that took the PIN and does not say so was registered: %+v %v", v, v.Error)
+	}
+}
+
+// TestLeftBeforeItBlinks lets callers leave while the key is only being opened.
+func TestLeftBeforeItBlinks(t *testing.T) {
+	i := start(t, "")
+	i.enrol(t)
+	for n := range 12 {
+		ctx, leave := context.WithTimeout(t.Context(), time.Duration(n)*300*time.Microsecond)
+		if s, err := i.Begin(ctx, api.BeginRequest{Service: "hasty"}); err == nil {
+			s.Close()
+		}
+		leave()
+	}
+	for ctx := limit(t); ; time.Sleep(5 * time.Millisecond) {
+		if pending, err := i.Requests(ctx); err != nil {
+			t.Fatal("a request outlives its caller")
+		} else if len(pending) == 0 {
+			break
+		}
+	}
+	if err := i.key.WaitIdle(limit(t)); err != nil {
+		t.Fatal("the key blinks for nobody")
+	}
+	s := i.begin(t, api.BeginRequest{Service: "mailer"})
+	i.tap(t)
+	if v := decision(t, s); v.Decision != api.Approved {
+		t.Errorf("afterwards: %s (%v)", v.Decision, v.Error)
+	}
+}
+
 func TestTwoKeys(t *testing.T) {
 	k1, k2 := newKey(t, virtual.Options{}), newKey(t, virtual.Options{Algorithms: []int{virtual.ES256}, Attestation: virtual.AttestX5C})
 	i := start(t, "", k1, k2)

@@ -129,6 +129,44 @@ func TestProcess(t *testing.T) {
 			t.Errorf("the log: %s", log)
 		}
 	})
+	t.Run("does not wait for a service manager that does not read", func(t *testing.T) {
+		path := filepath.Join(tempDir(t), "notify")
+		deaf, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer deaf.Close()
+		full, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		for err == nil {
+			_ = full.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			_, err = full.Write([]byte("x"))
+		}
+		dir := tempDir(t)
+		cmd := exec.Command(needPrograms(t), "--dir", dir)
+		cmd.Env = []string{"NOTIFY_SOCKET=" + path}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Process.Kill()
+		awaitDaemon(t, dial(t, filepath.Join(dir, "fob.sock")))
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("fobd does not end")
+		}
+	})
 	t.Run("tells a service manager with an abstract socket", func(t *testing.T) {
 		dir := tempDir(t)
 		launch(t, dir, "@"+dir+"/notify")
