@@ -22,12 +22,6 @@ const (
 	maxPIN   = 255 // CTAP 2.1 takes 63 bytes; more is refused by the key, not here
 )
 
-// The shortest and longest deadline that a caller may ask for.
-const (
-	minTimeout = time.Second
-	maxTimeout = 10 * time.Minute
-)
-
 // Ask reads what a caller asks for. It checks form and size and makes the claims safe to show; what
 // it means is the engine's to judge.
 func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
@@ -71,9 +65,9 @@ func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 		}
 	}
 	if r.TimeoutMS != 0 {
-		if r.TimeoutMS < minTimeout.Milliseconds() || r.TimeoutMS > maxTimeout.Milliseconds() {
+		if r.TimeoutMS < policy.MinTimeout.Milliseconds() || r.TimeoutMS > policy.MaxTimeout.Milliseconds() {
 			return signin.Ask{}, api.Errorf(api.CodeBadRequest, "timeout_ms is %d to %d",
-				minTimeout.Milliseconds(), maxTimeout.Milliseconds())
+				policy.MinTimeout.Milliseconds(), policy.MaxTimeout.Milliseconds())
 		}
 		a.Timeout = time.Duration(r.TimeoutMS) * time.Millisecond
 	}

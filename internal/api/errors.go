@@ -40,7 +40,6 @@ const (
 	CodeTouchTimeout  Code = "touch_timeout"
 	CodeShuttingDown  Code = "shutting_down"
 	CodeCallerGone    Code = "caller_gone"
-	CodeMethodSuspect Code = "method_suspect"
 	CodeNotConfirmed  Code = "not_confirmed"
 	CodeConflict      Code = "conflict"
 )
@@ -101,7 +100,6 @@ var meanings = map[Code]Meaning{
 	CodeTouchTimeout:  {408, busPrefix + "TouchTimeout", ExitDenied},
 	CodeShuttingDown:  {503, busPrefix + "ShuttingDown", ExitNoDaemon},
 	CodeCallerGone:    {499, busPrefix + "CallerGone", ExitDenied},
-	CodeMethodSuspect: {409, busPrefix + "MethodSuspect", ExitDevice},
 	CodeNotConfirmed:  {409, busPrefix + "NotConfirmed", ExitDenied},
 	CodeConflict:      {409, busPrefix + "Conflict", ExitUsage},
 }

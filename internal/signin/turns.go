@@ -26,7 +26,7 @@ type turns struct {
 
 // turn is the queue of one key.
 type turn struct {
-	refs   int // claims and exclusive holders; the turn is forgotten at zero
+	refs   int // claims and exclusive holders; at zero the turn is forgotten, once it is not dark
 	claims []*claim
 	// device is held (by a send) by whoever talks to the key.
 	device chan struct{}
