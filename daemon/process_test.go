@@ -221,6 +221,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"no choice of instance", func(*testing.T) []string { return nil }, 2, []string{"--user", "--dir DIR"}},
 		{"an unknown flag", func(*testing.T) []string { return []string{"--system"} }, 2, []string{"system"}},
+		{"an argument that would speak to the terminal", func(*testing.T) []string { return []string{"--dir", "x", "--\x1b[31mz"} }, 2, []string{"\uFFFD[31mz"}},
 		{"an argument", func(*testing.T) []string { return []string{"--user", "start"} }, 2, []string{`"start"`}},
 		{"an unknown level", func(*testing.T) []string { return []string{"--user", "--log-level", "loud"} }, 2, []string{"debug, info"}},
 		{"no session", func(*testing.T) []string { return []string{"--user"} }, 2, []string{"XDG_RUNTIME_DIR"}},

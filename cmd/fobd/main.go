@@ -11,7 +11,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/fobproject/fob/daemon"
 )
@@ -100,7 +102,14 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 }
 
 func fail(w io.Writer, err error, code int) int {
-	_, _ = fmt.Fprintln(w, "fobd:", err)
+	// What was typed stands in it: a terminal must not obey that.
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, err.Error())
+	_, _ = fmt.Fprintln(w, "fobd:", text)
 	return code
 }
 
