@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,11 +81,47 @@ func (l Lookup) ByUID(ctx context.Context, uid uint32) (User, error) {
 // notFound is getent's exit status for a key that the database does not have.
 const notFound = 2
 
+// batch is how many names getent is asked for at a time.
+const batch = 100
+
+// ByNames returns the users who are called exactly as one of names, by name; those who do not exist are
+// left out. Its error wraps ErrUnavailable: then nothing is known of any of them.
+func (l Lookup) ByNames(ctx context.Context, names []string) (map[string]User, error) {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !validName(name) })
+	found := make(map[string]User, len(names))
+	for some := range slices.Chunk(names, batch) {
+		out, err := l.getent(ctx, some...)
+		if err != nil && !errors.Is(err, ErrUnknown) { // it says so where one of them is unknown
+			return nil, fmt.Errorf("cannot look up users: %w", err)
+		}
+		for line := range strings.Lines(string(out)) {
+			u, err := parsePasswd([]byte(line))
+			if err != nil {
+				return nil, fmt.Errorf("cannot look up users: %w", err)
+			}
+			if slices.Contains(some, u.Name) {
+				found[u.Name] = u
+			}
+		}
+	}
+	return found, nil
+}
+
 // passwd asks getent for one entry of the passwd database.
 func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
-	command, err := l.command()
+	out, err := l.getent(ctx, key)
 	if err != nil {
 		return User{}, err
+	}
+	return parsePasswd(out)
+}
+
+// getent asks for entries of the passwd database. What it printed comes with ErrUnknown too, where one of
+// several keys is unknown.
+func (l Lookup) getent(ctx context.Context, keys ...string) ([]byte, error) {
+	command, err := l.command()
+	if err != nil {
+		return nil, err
 	}
 	timeout := l.Timeout
 	if timeout <= 0 {
@@ -94,7 +131,7 @@ func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
 	defer cancel()
 
 	var out bounded
-	cmd := exec.CommandContext(ctx, command, "passwd", "--", key)
+	cmd := exec.CommandContext(ctx, command, append([]string{"passwd", "--"}, keys...)...)
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Dir = "/"
 	cmd.Stdout = &out
@@ -107,13 +144,13 @@ func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return User{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	case errors.As(err, &exit) && exit.ExitCode() == notFound:
-		return User{}, ErrUnknown
+		return out.b, ErrUnknown
 	case err != nil:
-		return User{}, fmt.Errorf("%w: getent: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: getent: %w", ErrUnavailable, err)
 	}
-	return parsePasswd(out.b)
+	return out.b, nil
 }
 
 func (l Lookup) command() (string, error) {

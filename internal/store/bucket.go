@@ -89,6 +89,19 @@ func (b Bucket[T]) Last(tx *Tx) (Item[T], error) {
 	return b.item(k, raw)
 }
 
+// Count is how many items there are. It reads no values.
+func (b Bucket[T]) Count(tx *Tx) (n int, err error) {
+	bb, err := b.open(tx)
+	if err != nil || bb == nil {
+		return 0, err
+	}
+	c := bb.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		n++
+	}
+	return n, nil
+}
+
 // All yields the items whose keys begin with prefix, ascending. An item that cannot be read comes
 // with its key and an error that wraps ErrDamaged; the walk goes on after it if the loop does. The
 // loop may change the bucket: it goes on with the next key that is then there.

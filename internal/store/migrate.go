@@ -63,7 +63,7 @@ func (s *Store) bringUpToDate(o Options, newest int) error {
 	case err != nil:
 		return err
 	}
-	s.instance = m.Instance
+	s.instance.Store(&m.Instance)
 	switch {
 	case m.Schema > newest:
 		return fmt.Errorf("%w: %s has schema %d, this fobd knows up to %d: install the newer version again", ErrNewer, s.path, m.Schema, newest)

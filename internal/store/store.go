@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -32,7 +33,7 @@ type Options struct {
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
 	path     string
-	instance string
+	instance atomic.Pointer[string]
 	log      *slog.Logger
 
 	db     *bolt.DB
@@ -56,8 +57,9 @@ type Store struct {
 	broken  error   // bbolt failed in the middle of a commit: no more writing
 }
 
-// InstanceID is the random 128-bit number of this database, in hexadecimal, made together with it.
-func (s *Store) InstanceID() string { return s.instance }
+// InstanceID is the random 128-bit number of this database, in hexadecimal, made together with it; after
+// Replace it is that of the copy.
+func (s *Store) InstanceID() string { return *s.instance.Load() }
 
 // Path is where the database file is.
 func (s *Store) Path() string { return s.path }
