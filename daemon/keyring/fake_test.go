@@ -113,6 +113,13 @@ func (f *fake) add(t *testing.T, text string) dbus.ObjectPath {
 	return path
 }
 
+// left is how many items there are.
+func (f *fake) left() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.items)
+}
+
 func (f *fake) openSession(algorithm string, _ dbus.Variant) (dbus.Variant, dbus.ObjectPath, *dbus.Error) {
 	switch {
 	case algorithm == "plain":

@@ -93,7 +93,7 @@ func TestSecretService(t *testing.T) {
 			if n := tt.f.dismissed.Load(); (n == 1) != (tt.f.prompts != nil && !tt.f.prompts["nothing"]) {
 				t.Errorf("%d prompts were dismissed", n)
 			}
-			if left := len(tt.f.items); tt.op == "Delete" && (left == 0) != (err == nil) || tt.op != "Delete" && left != len(tt.holds) {
+			if left := tt.f.left(); tt.op == "Delete" && (left == 0) != (err == nil) || tt.op != "Delete" && left != len(tt.holds) {
 				t.Errorf("%d items are left", left)
 			}
 		})
@@ -158,7 +158,7 @@ func TestSecretService(t *testing.T) {
 	}
 	t.Run("gives up a service that hangs while it is started", func(t *testing.T) {
 		dir := shortDir(t)
-		service := "[D-BUS Service]\nName=" + serviceName + "\nExec=/usr/bin/sleep 20\n"
+		service := "[D-BUS Service]\nName=" + serviceName + "\nExec=/usr/bin/sleep 3\n"
 		if err := os.WriteFile(filepath.Join(dir, "x.service"), []byte(service), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -147,6 +147,21 @@ func TestAdd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("does not displace an automatic slot that came meanwhile", func(t *testing.T) {
+		r, other := opened(t), opened(t)
+		id, _ := other.add(vault.SlotSpec{Type: vault.TypeKeyFile})
+		c, err := r.PrepareAdd(t.Context(), vault.SlotSpec{Type: vault.TypeKeyFile})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.spoil(id, other.raw(id))
+		if err := r.commit(c); !errors.Is(err, vault.ErrConflict) {
+			t.Error(err)
+		}
+		if r.file.holds() != nil || !bytes.Equal(r.raw(id), other.raw(id)) {
+			t.Error("a key stays, or the slot does not")
+		}
+	})
 	t.Run("puts an automatic slot in the place of one whose key is gone", func(t *testing.T) {
 		r := opened(t)
 		_, recovery := r.add(vault.SlotSpec{Type: vault.TypeRecovery})

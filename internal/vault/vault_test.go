@@ -116,15 +116,28 @@ func TestOpen(t *testing.T) {
 			t.Errorf("the keeper was asked %d times", r.service.asks)
 		}
 	})
-	t.Run("stops when its context ends, and the next one tries itself", func(t *testing.T) {
+	t.Run("stops when its context ends, and who waited for it tries itself", func(t *testing.T) {
 		r := opened(t)
 		v := r.again(r.service)
 		leaving, cancel := context.WithCancel(t.Context())
-		r.service.hook = func(string) { cancel() }
-		if err := v.Open(leaving); !errors.Is(err, context.Canceled) {
+		waiting, release := make(chan struct{}), make(chan struct{})
+		r.service.hook = func(string) { close(waiting); <-release }
+		left, stays := make(chan error, 1), make(chan error, 1)
+		go func() { left <- v.Open(leaving) }()
+		<-waiting
+		r.service.set(func(k *keeper) { k.hook = nil })
+		go func() { stays <- v.Open(t.Context()) }()
+		gone, end := context.WithTimeout(t.Context(), 50*time.Millisecond) // by then the other waits
+		defer end()
+		if err := v.Open(gone); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if err := v.Open(t.Context()); err != nil {
+		cancel()
+		close(release)
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := <-stays; err != nil {
 			t.Error(err)
 		}
 	})
