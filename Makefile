@@ -48,7 +48,7 @@ fuzz: go ## fuzz each target for FUZZTIME (10s)
 	@FUZZTIME='$(FUZZTIME)' sh packaging/build/fuzz.sh
 
 bench: go ## measure against the budgets; JSON=FILE writes the rows there too, STRICT=1 fails on a miss
-	@$(deps) build test
+	@$(deps) build test bench
 	@$(MAKE) --no-print-directory build
 	go run ./internal/bench -bin bin $(if $(JSON),-json '$(JSON)') $(if $(STRICT),-strict)
 

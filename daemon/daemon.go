@@ -2,7 +2,7 @@
 // pool, the engine and the doors, says when they are ready, and takes them down in the right order.
 //
 //	socketapi ─┐                ┌─ store     one file, one writer
-//	           ├─ signin.Engine ┤
+//	           ├─ signin.Engine ┼─ vault ── keyring: what opens it by itself
 //	busapi ────┘                └─ fido ── helper pool ── fob-helper processes
 package daemon
 
@@ -15,10 +15,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/fobproject/fob/daemon/busapi"
+	"github.com/fobproject/fob/daemon/keyring"
 	"github.com/fobproject/fob/daemon/socketapi"
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
@@ -28,6 +31,7 @@ import (
 	"github.com/fobproject/fob/internal/nss"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // stopTimeout bounds the whole shutdown; the unit file gives more.
@@ -41,6 +45,8 @@ type Options struct {
 	Dir string
 	// Renamed confirms that the user's id had another name before.
 	Renamed bool
+	// ClockWasWrong says that the clock is right now, although it has shown a later time.
+	ClockWasWrong bool
 	// Config is the configuration file; the instance's own if empty.
 	Config string
 	// Keys are absolute paths of devices that are keys although they are not found by themselves.
@@ -63,12 +69,17 @@ type Daemon struct {
 	log    *slog.Logger
 	layout layout
 	store  *store.Store
+	vault  *vault.Vault
 	pool   *helper.Pool
 	engine *signin.Engine
 	socket *socketapi.Socket
 	server *socketapi.Server
 	bus    *busapi.Door // nil without a bus
 	failed chan error   // gets why a door broke
+
+	ctx     context.Context // ends when the instance stops
+	end     context.CancelFunc
+	running sync.WaitGroup // what goes on beside the doors
 }
 
 // Run runs an instance until ctx ends, and then shuts it down.
@@ -93,6 +104,13 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, fmt.Errorf("cannot find out whose daemon this is: %w", err)
 	}
 	d := &Daemon{o: o, failed: make(chan error, 1)}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			d.end()
+			d.running.Wait()
+		}
+	}()
 	if o.Dir != "" {
 		d.layout, err = private(o.Dir)
 	} else {
@@ -157,9 +175,16 @@ func (d *Daemon) open(config File, owner signin.Owner) error {
 	if d.o.Dir != "" {
 		place = caller.PlaceLocal
 	}
+	keepers := []vault.Keeper{keyring.File{Path: d.layout.vaultKey}}
+	if d.layout.bus != "" {
+		keepers = slices.Insert(keepers, 0, vault.Keeper(keyring.SecretService{Address: d.layout.bus, InstanceID: d.layout.state}))
+	}
 	var err error
+	if d.vault, err = vault.New(vault.Options{Store: d.store, Keepers: keepers, Log: d.log}); err != nil {
+		return err
+	}
 	d.engine, err = signin.New(signin.Config{
-		Store: d.store, Owner: owner, SelfAsserted: true, Place: place,
+		Store: d.store, Owner: owner, SelfAsserted: true, Place: place, Vault: d.vault, Users: users,
 		Devices: fido.NewDevices(d.pool),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			return fido.Discover("/sys", "/dev", config.Keys)
@@ -174,9 +199,15 @@ func (d *Daemon) open(config File, owner signin.Owner) error {
 			return fmt.Errorf("cannot confirm the user's name: %w", err)
 		}
 	}
+	if d.o.ClockWasWrong {
+		if err := d.engine.ForgetClock(context.Background()); err != nil {
+			return fmt.Errorf("cannot forget what the clock has shown: %w", err)
+		}
+	}
 	if d.socket, err = socketapi.Listen(d.layout.socket); err != nil {
 		return err
 	}
+	d.openVault()
 	errs := wire.NewErrors(d.log)
 	d.server = socketapi.New(socketapi.Config{
 		Engine: d.engine, Owner: owner.UID, Place: place, Errors: errs, Log: d.log, Status: d.status,
@@ -192,6 +223,41 @@ func (d *Daemon) open(config File, owner signin.Owner) error {
 		}
 	}()
 	return nil
+}
+
+// vaultTimeout bounds the opening of the vault at start: the secret service may be away.
+const vaultTimeout = 15 * time.Second
+
+// openVault opens the vault by itself, and makes it first where there is none. A private instance waits
+// for its key file; the user's own does not wait for the secret service: until that has answered, what
+// needs a secret fails as sealed. A vault that stays sealed is no reason not to start: keys work without
+// it.
+func (d *Daemon) openVault() {
+	opening := func() {
+		ctx, cancel := context.WithTimeout(d.ctx, vaultTimeout)
+		defer cancel()
+		if err := d.vault.Open(ctx); err != nil && d.ctx.Err() == nil {
+			d.log.Warn("the vault is sealed", slog.Any("error", err))
+		}
+	}
+	if d.layout.bus == "" {
+		opening()
+	} else {
+		d.running.Go(opening)
+	}
+}
+
+// users finds users by their exact names.
+func users(ctx context.Context, names []string) (map[string]signin.Owner, error) {
+	found, err := nss.Lookup{}.ByNames(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	owners := make(map[string]signin.Owner, len(found))
+	for name, u := range found {
+		owners[name] = signin.Owner{UID: u.UID, Name: u.Name}
+	}
+	return owners, nil
 }
 
 // status adds what the engine does not know.
@@ -227,11 +293,14 @@ func (d *Daemon) Stop() {
 		d.log.Warn("the service manager was not told", slog.Any("error", err))
 	}
 	_ = d.socket.Close()
+	d.end()
 	d.engine.Shutdown(ctx)
 	d.server.Shutdown(ctx)
 	if d.bus != nil {
 		d.bus.Close(ctx)
 	}
+	d.running.Wait()
+	d.vault.Lock()
 	// The path goes before the lock: whoever gets the lock next makes a socket of its own there.
 	for _, err := range []error{d.pool.Close(), d.socket.Remove(), d.store.Close()} {
 		if err != nil {

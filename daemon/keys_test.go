@@ -139,7 +139,7 @@ func (i *instance) typed(t *testing.T, r api.BeginRequest, pins ...string) api.R
 				t.Fatalf("another PIN is asked for: %s", p.Text)
 			}
 			answered[p.ID] = true
-			if err := i.Answer(limit(t), v.ID, api.Answer{Prompt: p.ID, PIN: api.PIN(pins[0])}); err != nil {
+			if err := i.Answer(limit(t), v.ID, api.Answer{Prompt: p.ID, PIN: api.Secret(pins[0])}); err != nil {
 				t.Fatal(err)
 			}
 			pins = pins[1:]

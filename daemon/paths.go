@@ -13,6 +13,7 @@ import (
 type layout struct {
 	state    string // folder of the database
 	database string
+	vaultKey string // file with what opens the vault, where nothing else holds it
 	socket   string
 	config   string
 	bus      string // address; empty where the instance has no bus
@@ -34,6 +35,7 @@ func private(dir string) (layout, error) {
 	return layout{
 		state:    dir,
 		database: filepath.Join(dir, "fob.db"),
+		vaultKey: filepath.Join(dir, "vault.key"),
 		socket:   filepath.Join(dir, "fob.sock"),
 		config:   filepath.Join(dir, "fobd.toml"),
 	}, nil
@@ -56,6 +58,7 @@ func session(env func(string) string, home string) (layout, error) {
 	l := layout{
 		state:    state,
 		database: filepath.Join(state, "fob.db"),
+		vaultKey: filepath.Join(state, "vault.key"),
 		socket:   filepath.Join(runtime, "fob", "fob.sock"),
 		config:   filepath.Join(from("XDG_CONFIG_HOME", ".config"), "fob", "fobd.toml"),
 		bus:      env("DBUS_SESSION_BUS_ADDRESS"),

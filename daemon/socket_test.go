@@ -209,7 +209,7 @@ func TestPIN(t *testing.T) {
 			}
 			for _, p := range v.Prompts {
 				if p.Type == api.PromptPIN {
-					if err := i.Answer(limit(t), v.ID, api.Answer{Prompt: p.ID, PIN: api.PIN(pin)}); err != nil {
+					if err := i.Answer(limit(t), v.ID, api.Answer{Prompt: p.ID, PIN: api.Secret(pin)}); err != nil {
 						t.Fatal(err)
 					}
 				}

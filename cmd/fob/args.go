@@ -24,15 +24,17 @@ func atMostOne(what string) cobra.PositionalArgs {
 	}
 }
 
-// oneAndName wants the name of a sign-in method, and another for it.
-func oneAndName(_ *cobra.Command, args []string) error {
-	switch {
-	case len(args) == 0:
-		return usagef("name the sign-in method: see fob methods")
-	case len(args) == 1:
-		return usagef("say what the sign-in method is to be called: fob methods rename METHOD NAME")
-	case len(args) > 2:
-		return usagef("these are more than two names; a name with spaces is put in quotation marks")
+// oneAndName wants the name of a what, which lister lists, and another for it; usage shows how.
+func oneAndName(what, lister, usage string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usagef("name the %s: see %s", what, lister)
+		case len(args) == 1:
+			return usagef("say what the %s is to be called: %s", what, usage)
+		case len(args) > 2:
+			return usagef("these are more than two names; a name with spaces is put in quotation marks")
+		}
+		return nil
 	}
-	return nil
 }

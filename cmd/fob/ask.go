@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/api"
@@ -22,61 +22,124 @@ type question struct {
 	prompt api.Prompt
 	// first is a new PIN that was typed once.
 	first []byte
-	// answered is the id of the last prompt that was answered: it is not asked again when it still
-	// stands in a state that was on its way.
-	answered string
+	// answered are the prompts that were answered: they are not asked again when they still stand in a
+	// state that was on its way.
+	answered map[string]bool
+	// skipped is a prompt that was left for another one by Enter.
+	skipped string
 }
 
 func (q question) active() bool { return q.prompt.ID != "" }
 
-// prompt begins or ends a question as the state asks for it.
-func (f *follower) prompt(ctx context.Context) {
-	var wanted api.Prompt
+// questions are the prompts that are answered by typing, and were not yet.
+func (f *follower) questions() (open []api.Prompt) {
 	for _, p := range f.state.Prompts {
-		if (p.Type == api.PromptPIN || p.Type == api.PromptConfirm) && p.ID != f.ask.answered {
-			wanted = p
-			break
+		switch p.Type {
+		case api.PromptPIN, api.PromptCode, api.PromptConfirm:
+			if !f.ask.answered[p.ID] {
+				open = append(open, p)
+			}
 		}
 	}
-	if wanted.ID == f.ask.prompt.ID {
+	return open
+}
+
+// other is the code where p is a PIN, or the PIN where p is a code: what may be typed in its place. None
+// has no id.
+func (f *follower) other(p api.Prompt) api.Prompt {
+	for _, each := range f.questions() {
+		if each.Type != p.Type && each.Type != api.PromptConfirm && p.Type != api.PromptConfirm {
+			return each
+		}
+	}
+	return api.Prompt{}
+}
+
+// prompt begins or ends a question as the state asks for it. A question stays as long as it stands: half
+// of a code must not end up in a PIN.
+func (f *follower) prompt(ctx context.Context) {
+	open := f.questions()
+	if f.ask.active() && slices.ContainsFunc(open, func(p api.Prompt) bool { return p.ID == f.ask.prompt.ID }) {
 		return
 	}
 	f.leavePrompt()
-	if wanted.ID == "" {
+	for _, p := range open {
+		if p.Type == api.PromptCode && f.codes != nil || p.Type == api.PromptPIN && f.pins != nil {
+			f.answerFromInput(ctx, p)
+			return
+		}
+	}
+	if len(open) == 0 {
 		return
 	}
-	if wanted.Type == api.PromptPIN && f.pins != nil {
-		f.answerFromInput(ctx, wanted)
-		return
+	wanted := open[0]
+	if wanted.ID == f.ask.skipped && len(open) > 1 {
+		wanted = open[1]
 	}
 	if _, err := f.app.keyboard(); err != nil {
-		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the PIN on standard input with --pin -", sentence(wanted.Text))
-		if wanted.Type != api.PromptPIN {
-			f.stop = usagef("%s There is no terminal to ask at: run this in one", sentence(wanted.Text))
-		}
+		f.unanswerable(wanted)
 		return
 	}
 	f.ask.prompt = wanted
 	f.label()
 }
 
-// label asks for one line. The echo is set before anyone is invited to type.
+// unanswerable is a question where there is no terminal. Where codes are one way among others, or can be
+// typed at another terminal, the request goes on without this one.
+func (f *follower) unanswerable(p api.Prompt) {
+	switch {
+	case p.Type == api.PromptPIN:
+		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the PIN on standard input with --pin -", sentence(p.Text))
+	case p.Type != api.PromptCode:
+		f.stop = usagef("%s There is no terminal to ask at: run this in one", sentence(p.Text))
+	case len(f.state.Offers) == 0:
+		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the codes on standard input with --code -", sentence(p.Text))
+	}
+}
+
+// label asks for one line. The echo is set before anyone is invited to type. A code is shown as it is
+// typed: it is spent in a moment, and mistakes are seen.
 func (f *follower) label() {
 	p := f.ask.prompt
-	if err := f.app.tty.setEcho(p.Type == api.PromptConfirm && p.Expect != ""); err != nil {
+	if err := f.app.tty.setEcho(p.Type == api.PromptCode || p.Type == api.PromptConfirm && p.Expect != ""); err != nil {
 		f.stop = fmt.Errorf("cannot set up the terminal: %w", err)
 		return
 	}
+	tries := ""
+	if p.Retries != nil && !p.New {
+		tries = " (" + plural(*p.Retries, "try", "tries") + " left)"
+	}
 	switch {
+	case p.Type == api.PromptCode:
+		f.labelCode(p)
 	case p.Type == api.PromptConfirm && p.Expect == "":
 		f.show("%s [Enter] ", client.Show(p.Text))
 	case p.New && f.ask.first != nil:
 		f.show("The new PIN again: ")
-	case p.Retries != nil && !p.New:
-		f.show("%s (%s left): ", client.Show(p.Text), plural(*p.Retries, "try", "tries"))
+	case f.other(p).ID != "":
+		f.show("%s%s, or press Enter to type a code: ", client.Show(p.Text), tries)
 	default:
-		f.show("%s: ", client.Show(p.Text))
+		f.show("%s%s: ", client.Show(p.Text), tries)
 	}
+}
+
+// labelCode asks for a code below a line that says what else would do, and that goes on being updated.
+func (f *follower) labelCode(p api.Prompt) {
+	waiting := f.waiting()
+	text := client.Show(p.Text)
+	if f.screen.live {
+		if f.state.Progress == p.Text || f.state.Progress == "" {
+			text = "Code" // the rest stands above
+		} else {
+			text, _, _ = strings.Cut(text, " to approve:")
+		}
+		f.screen.ask(waiting, f.state.Deadline, text+": ")
+		return
+	}
+	if waiting != p.Text {
+		f.show("%s\n", client.Show(waiting))
+	}
+	f.show("%s: ", text)
 }
 
 // show writes where the person types: the terminal, also when stderr goes elsewhere. The format is
@@ -99,7 +162,8 @@ func (f *follower) leavePrompt() {
 	f.ask.first, f.ask.prompt = nil, api.Prompt{}
 	f.show("\n")
 	if f.app.tty != nil {
-		// A terminal that is gone needs no echo.
+		// What was half typed was meant for this question. A terminal that is gone needs no echo.
+		f.app.tty.flush()
 		_ = f.app.tty.setEcho(false)
 	}
 }
@@ -107,23 +171,55 @@ func (f *follower) leavePrompt() {
 // answer takes the line that was typed at the question.
 func (f *follower) answer(ctx context.Context, line []byte) {
 	p := f.ask.prompt
+	f.screen.asked()
 	if !f.app.tty.echo {
 		f.show("\n") // the terminal did not show the Enter either
 	}
-	again := func(format string, args ...any) {
-		f.show(format+"\n", args...)
-		f.label()
-	}
-	if p.Type == api.PromptConfirm {
+	switch {
+	case p.Type == api.PromptConfirm:
 		if string(line) != p.Expect {
-			again("That was not it. Ctrl-C stops, and nothing happens.")
+			f.again("That was not it. Ctrl-C stops, and nothing happens.")
 			return
 		}
 		f.pass(ctx, p, api.Answer{Prompt: p.ID, Confirm: string(line)})
-		return
+	case len(line) == 0 && f.ask.first == nil && f.enter(ctx, p):
+	case p.Type == api.PromptCode:
+		if len(line) == 0 {
+			f.again("Nothing was typed. Ctrl-C stops.")
+			return
+		}
+		f.pass(ctx, p, api.Answer{Prompt: p.ID, Code: line})
+	default:
+		f.answerPIN(ctx, p, line)
 	}
+}
+
+// enter is Enter alone where it means something else than an answer: the key that is to blink, or the
+// other question.
+func (f *follower) enter(ctx context.Context, p api.Prompt) bool {
+	other := f.other(p)
+	switch {
+	case p.Type == api.PromptCode && f.pickable():
+		f.pick(ctx)
+		f.label()
+	case other.ID != "":
+		f.ask.skipped, f.ask.prompt = p.ID, other
+		f.label()
+	default:
+		return false
+	}
+	return true
+}
+
+// again says why an answer does not count, and asks for another.
+func (f *follower) again(why string) {
+	f.show("%s\n", why)
+	f.label()
+}
+
+func (f *follower) answerPIN(ctx context.Context, p api.Prompt, line []byte) {
 	if why := unfit(p, line); why != "" {
-		again("%s", why)
+		f.again(why)
 		return
 	}
 	if p.New && f.ask.first == nil {
@@ -136,7 +232,7 @@ func (f *follower) answer(ctx context.Context, line []byte) {
 		clear(f.ask.first)
 		f.ask.first = nil
 		if !same {
-			again("The two are not the same.")
+			f.again("The two are not the same.")
 			return
 		}
 	}
@@ -157,19 +253,12 @@ func unfit(p api.Prompt, pin []byte) string {
 	return ""
 }
 
-// pass sends an answer. Where the daemon refuses it and still asks, so does the terminal.
+// pass sends an answer that was typed. Where the daemon refuses it and still asks, so does the terminal.
 func (f *follower) pass(ctx context.Context, p api.Prompt, answer api.Answer) {
-	err := f.client.Answer(ctx, f.state.ID, answer)
-	answer.PIN.Wipe()
-	f.ask.answered, f.ask.prompt = p.ID, api.Prompt{}
-	switch {
-	case err == nil, isCode(err, api.CodeNotPending), isCode(err, api.CodeNotFound):
-		// Decided meanwhile, or asked anew: the next state says which.
-	case f.pins != nil:
-		f.stop = err
-	default:
+	f.ask.prompt = api.Prompt{}
+	if err := f.send(ctx, p, answer); err != nil {
 		f.screen.say("fob: %v", err)
-		f.ask.answered = ""
+		delete(f.ask.answered, p.ID)
 		f.prompt(ctx)
 		return
 	}
@@ -179,59 +268,117 @@ func (f *follower) pass(ctx context.Context, p api.Prompt, answer api.Answer) {
 	}
 }
 
-// answerFromInput answers a question for a PIN from standard input.
-func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
-	pin, err := f.pins.answer(p)
-	refused, isRefusal := errors.AsType[*api.Error](err)
-	switch {
-	case isRefusal:
-		f.stop = refused
-		return
-	case errors.Is(err, io.EOF):
-		f.stop = usagef("%s There is no PIN left on standard input", sentence(p.Text))
-		return
-	case err != nil:
-		f.stop = fmt.Errorf("cannot read the PIN from standard input: %w", err)
-		return
+// send sends an answer and wipes it. That the request was decided meanwhile, or asks anew, is no error:
+// the next state says which.
+func (f *follower) send(ctx context.Context, p api.Prompt, answer api.Answer) error {
+	err := f.client.Answer(ctx, f.state.ID, answer)
+	answer.PIN.Wipe()
+	answer.Code.Wipe()
+	if f.ask.answered == nil {
+		f.ask.answered = map[string]bool{}
 	}
-	f.pass(ctx, p, api.Answer{Prompt: p.ID, PIN: pin})
+	f.ask.answered[p.ID] = true
+	if isCode(err, api.CodeNotPending) || isCode(err, api.CodeNotFound) {
+		return nil
+	}
+	return err
 }
 
-// pinInput reads PINs from standard input, one a line. It keeps the last one that a key has, or is
-// thought to have: the key may ask for it more than once in a request.
+// inputLine is what standard input has for a question.
+type inputLine struct {
+	prompt api.Prompt
+	line   []byte
+	err    error
+}
+
+// answerFromInput answers a question from standard input. Whoever writes there may take their time: the
+// line comes to fromInput when it is there.
+func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
+	from := f.codes
+	if p.Type == api.PromptPIN {
+		if pin, err := f.pins.known(p); pin != nil || err != nil {
+			f.fromInput(ctx, inputLine{p, pin, err})
+			return
+		}
+		from = f.pins.in
+	}
+	if f.reading {
+		return
+	}
+	f.reading = true
+	go func() {
+		line, err := from.next()
+		select {
+		case f.inputs <- inputLine{p, line, err}:
+		case <-ctx.Done():
+			clear(line)
+		}
+	}()
+}
+
+// fromInput answers with a line of standard input. It is for one question alone, and used once.
+func (f *follower) fromInput(ctx context.Context, in inputLine) {
+	p := in.prompt
+	if f.stop != nil || !slices.ContainsFunc(f.questions(), func(q api.Prompt) bool { return q.ID == p.ID }) {
+		clear(in.line)
+		f.turn(ctx)
+		return
+	}
+	answer, what, err := api.Answer{Prompt: p.ID, Code: in.line}, "code", in.err
+	if p.Type == api.PromptPIN {
+		answer, what = api.Answer{Prompt: p.ID, PIN: in.line}, "PIN"
+		if err == nil {
+			err = f.pins.take(p, in.line)
+		}
+	}
+	if err == nil {
+		err = f.send(ctx, p, answer)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		f.stop = usagef("%s There is no %s left on standard input", sentence(p.Text), what)
+	case errors.Is(err, errLongLine):
+		f.stop = usagef("cannot read the %s from standard input: %v", what, err)
+	case err != nil:
+		f.stop = err
+	}
+}
+
+// pinInput takes PINs from standard input. It keeps the last one that a key has, or is thought to have:
+// the key may ask for it more than once in a request.
 type pinInput struct {
-	r     *bufio.Reader
+	in    *lineInput
 	last  []byte
 	asked api.Prompt // the question that last answered
 }
 
-// answer gives a copy of the PIN for a question. One that turned out wrong is never tried again: the
-// key counts, and it is refused with CodePINWrong.
-func (in *pinInput) answer(p api.Prompt) ([]byte, error) {
-	if !p.New && in.last != nil && in.asked.Key == p.Key {
-		if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
-			text := "the PIN is wrong"
-			if p.Retries != nil {
-				text += ": " + plural(*p.Retries, "try", "tries") + " left"
-			}
-			return nil, api.Errorf(api.CodePINWrong, "%s", text)
+// known gives a copy of the PIN that answered for this key before, or nil. One that turned out wrong is
+// never tried again: the key counts, and it is refused with CodePINWrong.
+func (in *pinInput) known(p api.Prompt) ([]byte, error) {
+	if p.New || in.last == nil || in.asked.Key != p.Key {
+		return nil, nil
+	}
+	if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
+		text := "the PIN is wrong"
+		if p.Retries != nil {
+			text += ": " + plural(*p.Retries, "try", "tries") + " left"
 		}
-		in.asked = p
-		return bytes.Clone(in.last), nil
+		return nil, api.Errorf(api.CodePINWrong, "%s", text)
 	}
-	pin, err := in.next()
-	if err != nil {
-		return nil, err
-	}
+	return bytes.Clone(in.last), nil
+}
+
+// take remembers the PIN that answers a question, unless it need not be tried at all.
+func (in *pinInput) take(p api.Prompt, pin []byte) error {
 	if why := unfit(p, pin); why != "" {
 		clear(pin)
-		return nil, api.Errorf(api.CodePINPolicy, "%s", why)
+		return api.Errorf(api.CodePINPolicy, "%s", why)
 	}
 	if !p.New {
 		in.wipe()
 		in.last, in.asked = bytes.Clone(pin), p
 	}
-	return pin, nil
+	return nil
 }
 
 // wipe forgets the last PIN.
@@ -240,32 +387,4 @@ func (in *pinInput) wipe() {
 		clear(in.last)
 		in.last = nil
 	}
-}
-
-// pinsFrom makes what --pin asked for: nothing, or standard input. The value itself is not repeated
-// in the message: it may be a PIN.
-func pinsFrom(flag string, stdin *os.File) (*pinInput, error) {
-	switch flag {
-	case "":
-		return nil, nil
-	case "-":
-		return &pinInput{r: bufio.NewReaderSize(stdin, 256)}, nil
-	default:
-		return nil, usagef("a PIN is never given on the command line, where others can read it: use --pin - and standard input")
-	}
-}
-
-// next is the next line without its end; io.EOF where there is none. A line of more than 255 bytes
-// is an error.
-func (p *pinInput) next() ([]byte, error) {
-	line, err := p.r.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		return nil, errors.New("the line is too long")
-	}
-	if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
-		return nil, err
-	}
-	pin := bytes.Clone(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")))
-	clear(line)
-	return pin, nil
 }

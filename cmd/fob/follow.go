@@ -30,12 +30,15 @@ type follower struct {
 	client *client.Client
 	// own: this process began the request, and takes it back when it is interrupted.
 	own bool
-	// pins come from standard input, or nil: they are asked for at the terminal.
+	// pins and codes come from standard input, or are nil: then they are asked for at the terminal.
 	pins   *pinInput
+	codes  *lineInput
+	inputs chan inputLine // what they had for a question
 	screen *screen
 
-	state api.RequestState
-	ask   question
+	reading bool // a line of standard input is waited for
+	state   api.RequestState
+	ask     question
 	// overdue is when a daemon that said nothing more must have died on its feet.
 	overdue time.Time
 	// stop is why the person or a missing answer ended it; the request's own end is still awaited.
@@ -54,6 +57,7 @@ func (f *follower) run(ctx context.Context, next func() (api.RequestState, error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates := make(chan update)
+	f.inputs = make(chan inputLine)
 	go func() {
 		for {
 			state, err := next()
@@ -89,6 +93,9 @@ func (f *follower) run(ctx context.Context, next func() (api.RequestState, error
 			if f.state = u.state; f.stop == nil {
 				f.turn(ctx)
 			}
+		case in := <-f.inputs:
+			f.reading = false
+			f.fromInput(ctx, in)
 		case line, ok := <-typed:
 			if !ok {
 				f.app.tty.close()
@@ -141,21 +148,22 @@ func (f *follower) end(u update) (api.RequestState, error) {
 
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
+	before := f.ask.prompt.ID
 	f.prompt(ctx)
-	if f.ask.active() || f.stop != nil {
+	if f.stop != nil || f.ask.active() && f.ask.prompt.ID != before {
 		return
 	}
 	// Enter is only listened to where a person sees that it would do something; where there is no
 	// keyboard, how says what to do instead.
-	if f.pickable() && f.screen.live {
+	if f.pickable() && f.screen.live && !f.ask.active() {
 		_, _ = f.app.keyboard()
 	}
 	f.draw()
 }
 
-// draw shows the line of progress, unless a question stands there.
+// draw shows the line of progress, unless a question stands in its place.
 func (f *follower) draw() {
-	if f.ask.active() || f.state.ID == "" || f.stop != nil {
+	if f.ask.active() && !f.screen.above || f.state.ID == "" || f.stop != nil {
 		return
 	}
 	// Where lines cannot be updated, only those are shown in which somebody is asked for something.
@@ -164,11 +172,15 @@ func (f *follower) draw() {
 	}
 }
 
-// waiting says what the request waits for, in the daemon's words; but who has no terminal cannot
-// press Enter.
+// waiting says what the request waits for, in the daemon's words; but who has no terminal can neither
+// press Enter nor type.
 func (f *follower) waiting() string {
 	keyless := f.app.tty == nil && !hasOffer(f.state, "touch")
 	switch {
+	case f.ask.prompt.Type == api.PromptCode:
+		return f.beside(f.state.Progress)
+	case f.app.tty == nil && f.codes == nil && hasPrompt(f.state, api.PromptCode):
+		return sentence(f.state.Progress) + " To type a code, run fob requests tap " + f.state.ID
 	case keyless && hasOffer(f.state, "pick"):
 		return sentence(withoutEnter(f.state.Progress)) + " To use it for this request, run fob requests tap " + f.state.ID
 	case keyless && hasOffer(f.state, "paused"):
@@ -177,6 +189,32 @@ func (f *follower) waiting() string {
 		return f.state.Progress
 	default:
 		return "Waiting: " + subject(f.state)
+	}
+}
+
+// beside is the daemon's line while a code may be typed, with what Enter alone would do.
+func (f *follower) beside(progress string) string {
+	if progress == "" {
+		progress = f.ask.prompt.Text
+	}
+	what := ""
+	if other := f.other(f.ask.prompt); other.ID != "" {
+		what = "type the PIN of the key " + quoted(other.KeyName, other.Key)
+	}
+	for _, o := range f.state.Offers {
+		if o.State == "pick" || o.State == "paused" {
+			what = "use the key " + quoted(o.KeyName, o.Key)
+			break
+		}
+	}
+	rest, typing := strings.CutPrefix(progress, "Type ")
+	switch {
+	case what == "":
+		return progress
+	case typing:
+		return "Press Enter to " + what + ", or type " + rest
+	default:
+		return "Press Enter to " + what + ". " + progress
 	}
 }
 
@@ -195,6 +233,10 @@ func (f *follower) pickable() bool {
 	return hasOffer(f.state, "pick") || hasOffer(f.state, "paused")
 }
 
+func hasPrompt(s api.RequestState, kind string) bool {
+	return slices.ContainsFunc(s.Prompts, func(p api.Prompt) bool { return p.Type == kind })
+}
+
 func hasOffer(s api.RequestState, state string) bool {
 	return slices.ContainsFunc(s.Offers, func(o api.Offer) bool { return o.State == state })
 }
@@ -208,9 +250,14 @@ func (f *follower) typed(ctx context.Context, line []byte) {
 	case f.ask.active():
 		f.answer(ctx, line)
 	case len(line) == 0 && f.pickable():
-		if err := f.client.Pick(ctx, f.state.ID); err != nil && !isCode(err, api.CodeNotPending) {
-			f.screen.say("fob: %v", err)
-		}
+		f.pick(ctx)
+	}
+}
+
+// pick has the keys blink for this request.
+func (f *follower) pick(ctx context.Context) {
+	if err := f.client.Pick(ctx, f.state.ID); err != nil && !isCode(err, api.CodeNotPending) {
+		f.screen.say("fob: %v", err)
 	}
 }
 
@@ -239,8 +286,13 @@ func (f *follower) suspend() {
 		_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
 		return
 	}
+	f.screen.asked()
 	if err := f.app.tty.suspend(); err != nil {
 		f.stop = errStopped
+	}
+	if f.ask.active() && f.stop == nil {
+		f.label()
+		return
 	}
 	f.draw()
 }

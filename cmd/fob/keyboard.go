@@ -15,6 +15,7 @@ type keyboard struct {
 	tty   *os.File
 	saved unix.Termios
 	echo  bool
+	rests bool // the terminal is as it was, until something is asked again
 	// lines gives each line that was typed, without its end; it is closed when the terminal is gone or
 	// Ctrl-D was typed.
 	lines chan []byte
@@ -103,7 +104,7 @@ func (k *keyboard) read() {
 
 // setEcho shows what is typed, or does not. Lines are edited as usual either way.
 func (k *keyboard) setEcho(on bool) error {
-	k.echo = on
+	k.echo, k.rests = on, false
 	mode := k.saved
 	mode.Lflag |= unix.ICANON | unix.ISIG
 	mode.Iflag |= unix.ICRNL
@@ -115,6 +116,17 @@ func (k *keyboard) setEcho(on bool) error {
 	return k.control(func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &mode) })
 }
 
+// flush drops what was typed and not read yet.
+func (k *keyboard) flush() {
+	// Of a terminal that is gone nothing is read.
+	_ = k.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) })
+	select {
+	case line := <-k.lines:
+		clear(line)
+	default:
+	}
+}
+
 // suspend gives the terminal back as it was and stops the process, as Ctrl-Z asks; when the process
 // is continued the terminal is taken over again.
 func (k *keyboard) suspend() error {
@@ -123,6 +135,12 @@ func (k *keyboard) suspend() error {
 		return err
 	}
 	return k.setEcho(k.echo)
+}
+
+// rest gives the terminal back as it was while nothing is asked.
+func (k *keyboard) rest() {
+	k.restore()
+	k.rests = true
 }
 
 func (k *keyboard) restore() {
@@ -159,6 +177,11 @@ func (a *app) keyboard() (*keyboard, error) {
 			return nil, err
 		}
 		a.tty = k
+	}
+	if a.tty.rests {
+		if err := a.tty.setEcho(false); err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoTerminal, err)
+		}
 	}
 	return a.tty, nil
 }

@@ -157,7 +157,7 @@ func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command
 		Args:              atMostOne("key"),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := pinsFrom(pin, a.stdin); err != nil {
+			if err := fromInput("pin", "a PIN", pin); err != nil {
 				return err
 			}
 			c, err := a.client()
@@ -183,7 +183,7 @@ func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command
 				return usagef("there is no terminal to ask for the PIN at: run this in one, or give the PIN on standard input with --pin -")
 			}
 			request := api.BeginRequest{Kind: api.KindSetPIN, Key: key.ID}
-			return a.begin(cmd.Context(), request, pin, func(api.RequestState, string) error {
+			return a.begin(cmd.Context(), request, given{pin: pin}, func(api.RequestState, string) error {
 				verb := "set"
 				if change {
 					verb = "changed"
@@ -228,7 +228,7 @@ key, plug it in again, and touch it within 10 seconds.`,
 When asked: unplug the key, plug it in again, and touch it within 10 seconds.
 `, name)
 			request := api.BeginRequest{Kind: api.KindReset, Key: key.ID}
-			return a.begin(cmd.Context(), request, "", func(api.RequestState, string) error {
+			return a.begin(cmd.Context(), request, given{}, func(api.RequestState, string) error {
 				_, err := fmt.Fprintf(a.out, "The key %s is erased. It approves nothing until it is registered again: fob methods add key\n", name)
 				return err
 			})

@@ -1,5 +1,5 @@
 // Command fob asks the daemon and shows what it says: status, keys, sign-in methods, requests and
-// the log; and it is where PINs are typed. It decides nothing by itself.
+// the log; and it is where PINs, codes and passphrases are typed. It decides nothing by itself.
 package main
 
 import (
@@ -37,6 +37,7 @@ type app struct {
 	begun  bool
 	daemon *client.Client
 	tty    *keyboard
+	lines  *lineInput
 }
 
 // main runs a command line and gives the exit code.
@@ -62,13 +63,14 @@ func (a *app) main(args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
-		Short: "Sign in with a security key, and see who asks",
-		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys, asks for
-approval by a tap on a key, and lists what was decided.
+		Short: "Sign in with a security key or a token, and see who asks",
+		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys and hardware
+tokens, asks for approval by a tap on a key or a token's code, and lists what was
+decided.
 
 Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage,
-3 no daemon, 4 locked out or throttled, 5 not found, 6 a key's trouble,
-7 internal, 8 forbidden.`,
+3 no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's or token's
+trouble, 7 internal, 8 forbidden.`,
 		Example: `  fob methods add key --name Blue
   fob verify --service mailer --timeout 30s
   fob requests`,
@@ -83,7 +85,8 @@ Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage,
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
-	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.verifyCmd(), a.requestsCmd(), a.logCmd(), a.versionCmd())
+	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.vaultCmd(),
+		a.verifyCmd(), a.requestsCmd(), a.unblockCmd(), a.logCmd(), a.versionCmd())
 	return root
 }
 
@@ -107,12 +110,21 @@ func group(cmd *cobra.Command, list func(*cobra.Command, []string) error, more .
 	return cmd
 }
 
-// kindNames are what the kinds of request are called in a sentence.
+// kindNames are what the kinds of request, and of the log's other entries, are called in a sentence.
 var kindNames = map[string]string{
 	api.KindSignIn:       "sign-in",
 	api.KindAddMethod:    "new sign-in method",
 	api.KindRemoveMethod: "removal of a sign-in method",
 	api.KindTest:         "test",
+	api.KindResync:       "resync of a token",
 	api.KindSetPIN:       "new PIN",
 	api.KindReset:        "reset of a key",
+	api.KindUnblock:      "unblocking of codes",
+	api.KindChangeToken:  "change of a token",
+	api.KindExportTokens: "export of all tokens",
+	api.KindChangeVault:  "change of the vault",
+	api.KindBackup:       "backup",
+	"import-tokens":      "import of tokens",
+	"assign-token":       "assignment of a token",
+	"restore":            "restored backup",
 }

@@ -36,13 +36,16 @@ Adding a second method and removing one need an approval with a method that is
 registered already.`,
 		Example: `  fob methods add key --name Blue
   fob methods add key --name Blue --backup
+  fob methods add token 73159
   fob methods test Blue`,
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the sign-in methods", Args: cobra.NoArgs, RunE: list},
 		group(&cobra.Command{Use: "add", Short: "Register a sign-in method"},
-			func(cmd *cobra.Command, _ []string) error { return usagef("say what to add: fob methods add key") },
-			a.addKeyCmd(&user)),
-		a.renameCmd(&user), a.defaultCmd(&user), a.removeCmd(&user), a.testCmd(&user))
+			func(cmd *cobra.Command, _ []string) error {
+				return usagef("say what to add: fob methods add key, or fob methods add token SERIAL")
+			},
+			a.addKeyCmd(&user), a.addTokenCmd(&user)),
+		a.renameCmd(&user), a.defaultCmd(&user), a.removeCmd(&user), a.testCmd(&user), a.resyncCmd(&user))
 	cmd.PersistentFlags().StringVar(&user, "user", "", "login `name` of the user whose methods these are (default: yourself)")
 	return cmd
 }
@@ -77,12 +80,13 @@ func (a *app) printMethods(methods []api.Method) error {
 
 func (a *app) addKeyCmd(user *string) *cobra.Command {
 	var spec api.MethodSpec
-	var pin, keyArg string
+	var g given
+	var keyArg string
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Register a security key",
 		Long: `Register a security key: touch it once to register it and once more to test it. From
-the second key on, a key that is registered already has to approve first.
+the second method on, one that is registered already has to approve first.
 
 --backup registers a second, different key right afterwards; if that fails the first
 one stays.`,
@@ -105,7 +109,7 @@ one stays.`,
 				}
 				request.Key = key.ID
 			}
-			return a.begin(cmd.Context(), request, pin, a.printAdded)
+			return a.begin(cmd.Context(), request, g, a.printAdded)
 		},
 	}
 	flags := cmd.Flags()
@@ -113,9 +117,58 @@ one stays.`,
 	flags.BoolVar(&spec.Backup, "backup", false, "register a second, different key afterwards")
 	flags.StringVar(&spec.BackupName, "backup-name", "", "`name` of the second key")
 	flags.StringVar(&keyArg, "key", "", "register the key with this `id` (default: the one that is touched)")
-	pinFlag(cmd, &pin)
+	g.flags(cmd)
 	completeFunc(cmd, "key", a.completeKeys)
 	return cmd
+}
+
+func (a *app) addTokenCmd(user *string) *cobra.Command {
+	spec := api.MethodSpec{Type: "token"}
+	var g given
+	cmd := &cobra.Command{
+		Use:   "token SERIAL",
+		Short: "Register a hardware token that is yours",
+		Long: `Register a hardware token that is assigned to you, by the serial number that is printed
+on it: type the codes that it shows, which is its test. A token that counts time is
+asked for one code, or for two in a row where its clock is off; one that counts
+presses always for two. From the second method on, one that is registered already has
+to approve first.`,
+		Example:           "  fob methods add token 73159 --name Fob\n  fob methods add token 73159 --code - <codes",
+		Args:              one("token by its serial number", "fob tokens"),
+		ValidArgsFunction: a.completeTokens,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := g.canAskCodes(); err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			token, err := c.Token(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if token.State == api.TokenFree {
+				return usagef("the token %s is nobody's yet: fob tokens assign %s", client.Show(token.Serial), client.Show(token.Serial))
+			}
+			spec.Serial = token.Serial
+			return a.begin(cmd.Context(), api.BeginRequest{Kind: api.KindAddMethod, User: *user, Method: spec}, g, a.printAdded)
+		},
+	}
+	cmd.Flags().StringVar(&spec.Name, "name", "", "`name` of the token, such as Fob")
+	g.flags(cmd)
+	return cmd
+}
+
+// canAskCodes refuses where codes must be typed and there is nothing to type them at.
+func (g given) canAskCodes() error {
+	if err := g.check(); err != nil {
+		return err
+	}
+	if g.code == "" && !haveTerminal() {
+		return usagef("there is no terminal to type codes at: run this in one, or give the codes on standard input with --code -")
+	}
+	return nil
 }
 
 func (a *app) printAdded(s api.RequestState, won string) error {
@@ -123,6 +176,9 @@ func (a *app) printAdded(s api.RequestState, won string) error {
 		details := m.Algorithm
 		if m.Attested != "" && m.Attested != "none" {
 			details += ", attestation " + m.Attested
+		}
+		if m.Type == "token" {
+			details = "token " + m.Serial
 		}
 		fmt.Fprintf(a.out, "Registered: %s, id %s (%s)\n", quoted(m.Name, m.ID), client.Show(m.ID), client.Show(details))
 	}
@@ -136,7 +192,7 @@ func (a *app) renameCmd(user *string) *cobra.Command {
 	return &cobra.Command{
 		Use:               "rename METHOD NAME",
 		Short:             "Give a sign-in method another name",
-		Args:              oneAndName,
+		Args:              oneAndName("sign-in method", "fob methods", "fob methods rename METHOD NAME"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Name: &args[1]}, "is the name now")
@@ -179,12 +235,13 @@ func (a *app) patch(ctx context.Context, user, arg string, patch api.MethodPatch
 
 func (a *app) removeCmd(user *string) *cobra.Command {
 	var force bool
-	var pin string
+	var g given
 	cmd := &cobra.Command{
 		Use:   "remove METHOD",
 		Short: "Remove a sign-in method",
-		Long: `Remove a sign-in method. A registered key has to approve. The last one is removed only
-with --force: without any method nothing can be approved.`,
+		Long: `Remove a sign-in method. A registered method has to approve. The last one is removed
+only with --force: without any method nothing can be approved. A token stays assigned
+to you.`,
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -197,22 +254,24 @@ with --force: without any method nothing can be approved.`,
 				return err
 			}
 			request := api.BeginRequest{Kind: api.KindRemoveMethod, User: *user, Method: api.MethodSpec{ID: method.ID, Force: force}}
-			return a.begin(cmd.Context(), request, pin, func(api.RequestState, string) error {
+			return a.begin(cmd.Context(), request, g, func(api.RequestState, string) error {
 				_, err := fmt.Fprintf(a.out, "Removed: %s\n", quoted(method.Name, method.ID))
 				return err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "remove it even if it is the last one")
-	pinFlag(cmd, &pin)
+	g.flags(cmd)
 	return cmd
 }
 
 func (a *app) testCmd(user *string) *cobra.Command {
-	var pin string
+	var g given
 	cmd := &cobra.Command{
-		Use:               "test [METHOD]",
-		Short:             "Check that a sign-in method works",
+		Use:   "test [METHOD]",
+		Short: "Check that a sign-in method works",
+		Long: `Check that a sign-in method works: touch the key, or type the code that the token
+shows.`,
 		Args:              atMostOne("sign-in method"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -225,12 +284,48 @@ func (a *app) testCmd(user *string) *cobra.Command {
 				return err
 			}
 			request := api.BeginRequest{Kind: api.KindTest, User: *user, Method: api.MethodSpec{ID: method.ID}}
-			return a.begin(cmd.Context(), request, pin, func(s api.RequestState, _ string) error {
+			return a.begin(cmd.Context(), request, g, func(s api.RequestState, _ string) error {
 				_, err := fmt.Fprintf(a.out, "%s works (strength: %s).\n", quoted(method.Name, method.ID), client.Show(s.Strength))
 				return err
 			})
 		},
 	}
-	pinFlag(cmd, &pin)
+	g.flags(cmd)
+	return cmd
+}
+
+func (a *app) resyncCmd(user *string) *cobra.Command {
+	var g given
+	cmd := &cobra.Command{
+		Use:   "resync METHOD",
+		Short: "Bring a token back into step by two codes in a row",
+		Long: `Bring a token whose codes are not accepted any more back into step: type two codes in a
+row. That is needed where its clock is off by minutes, where its button was pressed
+very often, and for tokens that count presses after a backup was restored.`,
+		Args:              one("sign-in method", "fob methods"),
+		ValidArgsFunction: a.completeMethods(user),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := g.canAskCodes(); err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			method, err := pickMethod(cmd.Context(), c, *user, args)
+			if err != nil {
+				return err
+			}
+			if method.Type != "token" {
+				return usagef("%s is no token: only tokens get out of step", quoted(method.Name, method.ID))
+			}
+			request := api.BeginRequest{Kind: api.KindResync, User: *user, Method: api.MethodSpec{ID: method.ID}}
+			return a.begin(cmd.Context(), request, g, func(api.RequestState, string) error {
+				_, err := fmt.Fprintf(a.out, "%s is back in step.\n", quoted(method.Name, method.ID))
+				return err
+			})
+		},
+	}
+	g.flags(cmd)
 	return cmd
 }

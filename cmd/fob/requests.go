@@ -29,8 +29,8 @@ func (a *app) requestsCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "requests",
 		Short: "List pending requests; tap, deny or report one",
-		Long: `List the requests that wait for you. Tap a key for one, deny it, or, if you did not
-begin it, report it. A request is named by its id or the beginning of it.`,
+		Long: `List the requests that wait for you. Tap a key or type a code for one, deny it, or, if
+you did not begin it, report it. A request is named by its id or the beginning of it.`,
 		Example: "  fob requests\n  fob requests tap 3kx\n  fob requests report 3kx",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the pending requests", Args: cobra.NoArgs, RunE: list},
@@ -62,27 +62,32 @@ func standing(r api.RequestState) string {
 			return "to confirm"
 		}
 	}
-	words := map[string]string{"touch": "key blinks", "pick": "to pick", "paused": "paused", "waiting": "waiting"}
-	for _, state := range []string{"touch", "pick", "paused", "waiting"} {
-		for _, o := range r.Offers {
-			if o.State == state {
-				return words[state]
-			}
+	words := map[string]string{"touch": "key blinks", "pick": "to pick", "paused": "paused"}
+	for _, state := range []string{"touch", "pick", "paused"} {
+		if hasOffer(r, state) {
+			return words[state]
 		}
+	}
+	if hasPrompt(r, api.PromptCode) {
+		return "code asked"
 	}
 	return "waiting"
 }
 
 func (a *app) tapCmd() *cobra.Command {
-	var pin string
+	var g given
 	cmd := &cobra.Command{
 		Use:   "tap REQUEST",
-		Short: "Pick a request: its key blinks, and a tap approves it",
+		Short: "Pick a request: its key blinks, and a tap or a code approves it",
 		Long: `Show a request and make its keys blink for it and for no other. If the key wants its
-PIN it is asked for here. Ctrl-C stops waiting; the request goes on.`,
+PIN, or a token's code would do too, it is asked for here. Ctrl-C stops waiting; the
+request goes on.`,
 		Args:              one("request", "fob requests"),
 		ValidArgsFunction: a.completeRequests,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := g.check(); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -91,10 +96,10 @@ PIN it is asked for here. Ctrl-C stops waiting; the request goes on.`,
 			if err != nil {
 				return err
 			}
-			return a.watch(cmd.Context(), c, id, pin, a.introduce)
+			return a.watch(cmd.Context(), c, id, g, a.introduce)
 		},
 	}
-	pinFlag(cmd, &pin)
+	g.flags(cmd)
 	return cmd
 }
 

@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
-
-	"github.com/spf13/cobra"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
@@ -13,23 +14,19 @@ import (
 
 // begin begins a request, accompanies it to its end and says how it ended; done says what an
 // approval did. The error carries the exit code.
-func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, done func(s api.RequestState, won string) error) error {
-	pins, err := pinsFrom(pin, a.stdin)
-	if err != nil {
-		return err
-	}
-	defer pins.wipe()
+func (a *app) begin(ctx context.Context, request api.BeginRequest, g given, done func(s api.RequestState, won string) error) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	stream, err := c.Begin(ctx, request)
+	stream, f, err := a.follow(ctx, request, g)
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	f := &follower{app: a, client: c, own: true, pins: pins, screen: newScreen(a.stderr)}
+	defer f.pins.wipe()
 	state, err := f.run(ctx, stream.Next)
+	defer state.RecoveryKey.Wipe()
 	if err != nil {
 		// What was done before it was broken off is said all the same: of two keys the first stays.
 		if state.Decision == api.Approved {
@@ -42,13 +39,67 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, pin string, d
 	return a.ended(state, a.approver(ctx, c, state), done)
 }
 
-// watch accompanies a request that another program began.
-func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin func(api.RequestState)) error {
-	pins, err := pinsFrom(pin, a.stdin)
+// take begins a request whose approval is followed by what it gives, and passes that on to take. Nothing
+// but the daemon's words for a refusal is printed.
+func (a *app) take(ctx context.Context, request api.BeginRequest, g given, take func(iter.Seq2[api.Yield, error]) error) error {
+	stream, f, err := a.follow(ctx, request, g)
 	if err != nil {
 		return err
 	}
-	defer pins.wipe()
+	defer stream.Close()
+	defer f.pins.wipe()
+	state, err := f.run(ctx, stream.Next)
+	if err != nil {
+		return err
+	}
+	if state.Decision != api.Approved || state.Error != nil {
+		return a.ended(state, "", nil)
+	}
+	// From here on Ctrl-C breaks off what is taken, and what is half done is undone.
+	lines := stream.Yield()
+	interrupted, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer stop()
+	defer context.AfterFunc(interrupted, stream.Close)()
+	err = take(lines)
+	if interrupted.Err() != nil {
+		return errStopped
+	}
+	return err
+}
+
+// follow begins a request and makes ready to accompany it.
+func (a *app) follow(ctx context.Context, request api.BeginRequest, g given) (*client.Stream, *follower, error) {
+	if err := g.check(); err != nil {
+		return nil, nil, err
+	}
+	c, err := a.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err := c.Begin(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := a.follower(c, g)
+	f.own = true
+	return stream, f, nil
+}
+
+func (a *app) follower(c *client.Client, g given) *follower {
+	f := &follower{app: a, client: c, screen: newScreen(a.stderr)}
+	if g.pin == "-" {
+		f.pins = &pinInput{in: a.input()}
+	}
+	if g.code == "-" {
+		f.codes = a.input()
+	}
+	return f
+}
+
+// watch accompanies a request that another program began.
+func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, begin func(api.RequestState)) error {
+	f := a.follower(c, g)
+	defer f.pins.wipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	states, stop := iter.Pull2(c.Watch(ctx, id))
@@ -77,7 +128,6 @@ func (a *app) watch(ctx context.Context, c *client.Client, id, pin string, begin
 		return gone(err, id)
 	}
 	pending := &first
-	f := &follower{app: a, client: c, pins: pins, screen: newScreen(a.stderr)}
 	state, err := f.run(ctx, func() (api.RequestState, error) {
 		if state := pending; state != nil {
 			pending = nil
@@ -159,9 +209,4 @@ func (a *app) approver(ctx context.Context, c *client.Client, s api.RequestState
 		return ""
 	}
 	return quoted(page.Entries[0].MethodName, page.Entries[0].Method)
-}
-
-// pinFlag is the flag of every command that may be asked for a PIN.
-func pinFlag(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "pin", "", "read the PIN from standard input, for scripts: `-` is the only value")
 }

@@ -18,6 +18,7 @@ type screen struct {
 	live  bool       // the line can be updated
 	width func() int // of the terminal in columns; 0 if unknown
 	shown bool       // the line of progress is on the screen
+	above bool       // it stands above a question, where the cursor is
 	last  string
 }
 
@@ -36,6 +37,20 @@ func newScreen(f *os.File) *screen {
 	}
 }
 
+// ask shows the line of progress and below it a question. The line goes on being updated until asked.
+func (s *screen) ask(text string, deadline time.Time, question string) {
+	s.above = false
+	s.progress(text, deadline)
+	fmt.Fprintf(s.w, "\n%s", fit(question, s.width()-answerWidth))
+	s.shown, s.above = false, true
+}
+
+// asked says that the question was answered, or left: the cursor is elsewhere.
+func (s *screen) asked() { s.above = false }
+
+// answerWidth is what a question leaves free for its answer, in columns.
+const answerWidth = 16
+
 // progress shows what is waited for, and how long it still may be.
 func (s *screen) progress(text string, deadline time.Time) {
 	text = client.Show(text)
@@ -44,6 +59,9 @@ func (s *screen) progress(text string, deadline time.Time) {
 		rest = " (" + left(deadline) + " left)"
 	}
 	switch {
+	case s.above:
+		// Save the cursor, go up, and come back to where somebody types (DECSC and DECRC).
+		fmt.Fprintf(s.w, "\x1b7\x1b[1A\r%s%s\x1b[K\x1b8", fit(text, s.width()-1-len(rest)), rest)
 	case s.live:
 		fmt.Fprintf(s.w, "\r%s%s\x1b[K", fit(text, s.width()-1-len(rest)), rest)
 		s.shown = true
@@ -59,8 +77,9 @@ func (s *screen) say(format string, args ...any) {
 	fmt.Fprintf(s.w, "%s\n", client.Show(fmt.Sprintf(format, args...)))
 }
 
-// clear takes the line of progress away.
+// clear takes the line of progress away; one above a question stays as it is.
 func (s *screen) clear() {
+	s.above = false
 	if s.shown {
 		fmt.Fprint(s.w, "\r\x1b[K")
 		s.shown = false

@@ -18,18 +18,23 @@ var strengths = []string{"click", "match", "code", "key", "verified"}
 func (a *app) verifyCmd() *cobra.Command {
 	var request api.BeginRequest
 	var timeout time.Duration
-	var pin string
+	var g given
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Ask whether it is really this user, right now, who wants this",
 		Long: `Begin a sign-in request and wait until it is decided. The plugged keys that are
-registered blink; a tap approves. Ctrl-C takes the request back.
+registered blink; a tap approves, and so does a code of a registered token. Ctrl-C
+takes the request back.
+
+--code - takes the code from standard input and asks nobody: no key blinks, and the
+answer comes at once.
 
 Exit code 0 means approved, and nothing else does. --origin, --host and --command
 are shown to the person as claimed, and are signed with the approval.`,
 		Example: `  fob verify --service mailer
   fob verify --service backup --require verified --timeout 30s && restic backup /home
-  fob verify --service deploy --command "deploy to production" --json`,
+  fob verify --service deploy --command "deploy to production" --json
+  fob verify --service mailer --code - <code`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("timeout") {
@@ -41,12 +46,30 @@ are shown to the person as claimed, and are signed with the approval.`,
 			if require := request.Require; require != "" && !slices.Contains(strengths, require) {
 				return usagef("%q is no strength: --require is one of %s", client.Show(require), strings.Join(strengths, ", "))
 			}
+			if err := g.check(); err != nil {
+				return err
+			}
+			if g.code == "-" {
+				if g.pin != "" {
+					return usagef("--code asks no key, so there is no PIN to give: leave --pin out")
+				}
+				code, err := a.readInput("code")
+				if err != nil {
+					return err
+				}
+				defer clear(code)
+				request.Code, g.code = code, ""
+			}
 			request.Kind = api.KindSignIn
-			return a.begin(cmd.Context(), request, pin, func(s api.RequestState, won string) error {
+			return a.begin(cmd.Context(), request, g, func(s api.RequestState, won string) error {
 				if _, err := fmt.Fprintln(a.out, outcome(s, won)); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(a.out, "Receipt: fob log receipt %s\n", s.ID)
+				next := "Receipt: fob log receipt"
+				if s.Strength == "code" { // which leaves no signature
+					next = "In the log: fob log --request"
+				}
+				_, err := fmt.Fprintf(a.out, "%s %s\n", next, client.Show(s.ID))
 				return err
 			})
 		},
@@ -59,7 +82,7 @@ are shown to the person as claimed, and are signed with the approval.`,
 	flags.StringVar(&request.Claimed.Origin, "origin", "", "`address` from where the user comes, as claimed")
 	flags.StringVar(&request.Claimed.Host, "host", "", "`name` of the machine that is signed in to, as claimed")
 	flags.StringVar(&request.Claimed.Command, "command", "", "`text` of what will be done, as claimed")
-	pinFlag(cmd, &pin)
+	g.flags(cmd)
 	complete(cmd, "require", strengths...)
 	return cmd
 }

@@ -25,6 +25,7 @@ const usage = `fobd is Fob's daemon.
 
   --key PATH         take the device at PATH, from / on, for a security key (may be repeated)
   --renamed          the user was given another name: keep the sign-in methods of the old one
+  --clock-was-wrong  the clock is right now and was ahead before: accept codes again
   --config FILE      read FILE instead of fobd.toml
   --log-level LEVEL  debug, info, warn or error
   --version          print the version
@@ -76,6 +77,7 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 	flags.BoolVar(&o.User, "user", false, "")
 	flags.StringVar(&o.Dir, "dir", "", "")
 	flags.BoolVar(&o.Renamed, "renamed", false, "")
+	flags.BoolVar(&o.ClockWasWrong, "clock-was-wrong", false, "")
 	flags.StringVar(&o.Config, "config", "", "")
 	flags.StringVar(&o.LogLevel, "log-level", "", "")
 	flags.BoolVar(&showVersion, "version", false, "")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestDetails(t *testing.T) {
 		for _, ms := range []any{int64(5000), uint64(5000), uint32(5000)} {
 			r, err := parseDetails(variants(map[string]any{"require": "verified", "timeout_ms": ms, "origin": "o", "host": "h", "command": "c"}))
 			want := api.BeginRequest{Require: "verified", TimeoutMS: 5000, Claimed: api.Claimed{Origin: "o", Host: "h", Command: "c"}}
-			if err != nil || r != want {
+			if err != nil || !reflect.DeepEqual(r, want) {
 				t.Errorf("got %+v, %v", r, err)
 			}
 		}

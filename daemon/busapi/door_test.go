@@ -12,6 +12,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"github.com/fobproject/fob/daemon/keyring"
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
@@ -20,6 +21,7 @@ import (
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/testbus"
+	"github.com/fobproject/fob/internal/vault"
 	contract "github.com/fobproject/fob/packaging/dbus"
 )
 
@@ -46,7 +48,15 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	owner := uint32(os.Getuid())
+	v, err := vault.New(vault.Options{Store: db, Keepers: []vault.Keeper{keyring.File{Path: filepath.Join(t.TempDir(), "vault.key")}}})
+	if err == nil {
+		err = v.Open(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine, err := signin.New(signin.Config{
+		Vault: v, Users: func(context.Context, []string) (map[string]signin.Owner, error) { return nil, nil },
 		Store: db, Owner: signin.Owner{UID: owner, Name: "ada"}, Place: caller.PlaceUnknown, Devices: fido.NewDevices(noDevices{}),
 		Discover: func() ([]fido.Key, []fido.Problem, error) { return nil, nil, nil },
 	})
@@ -217,6 +227,8 @@ func TestAccess(t *testing.T) {
 				args = []any{"x"}
 			case "ssa{sv}":
 				args = []any{"", "x", map[string]dbus.Variant{}}
+			case "sssa{sv}":
+				args = []any{"", "x", "123456", map[string]dbus.Variant{}}
 			}
 			if got := errorName(b.object.Call(contract.Interface+"."+m.name, 0, args...).Err); got != contract.Interface+".Error.Forbidden" {
 				t.Errorf("%s: got %q", m.name, got)

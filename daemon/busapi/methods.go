@@ -19,6 +19,7 @@ const maxPerPeer = 8
 func (s *session) table() []member {
 	return []member{
 		{name: "Verify", access: caller.AccessOwner, fn: s.verify, replies: true},
+		{name: "VerifyCode", access: caller.AccessOwner, fn: s.verifyCode},
 		{name: "Cancel", access: caller.AccessOwner, fn: s.cancel},
 		{name: "Receipt", access: caller.AccessOwner, fn: s.receipt},
 		{name: "Status", access: caller.AccessOwner, fn: s.status},
@@ -57,6 +58,30 @@ func (s *session) verify(c *call, user, service string, details map[string]dbus.
 		s.pump(c.peer, req)
 	}()
 	return req.ID(), nil
+}
+
+// verifyCode returns an approval's id; whatever else becomes of the code is an error.
+func (s *session) verifyCode(c *call, user, service, code string, details map[string]dbus.Variant) (string, *dbus.Error) {
+	body, bad := parseDetails(details)
+	if bad != nil {
+		return "", busError(bad)
+	}
+	if body.TimeoutMS != 0 {
+		return "", busError(api.Errorf(api.CodeBadRequest, "VerifyCode waits for nobody: it takes no timeout_ms"))
+	}
+	if code == "" {
+		return "", busError(api.Errorf(api.CodeBadRequest, "the code is empty"))
+	}
+	body.User, body.Service, body.Code = user, service, api.Secret(code)
+	ask, bad := wire.Ask(body)
+	if bad != nil {
+		return "", busError(bad)
+	}
+	v, err := s.d.Engine.VerifyCode(c.peer.ctx, c.peer.who, ask)
+	if err != nil {
+		return "", s.fail(err)
+	}
+	return v.ID, nil
 }
 
 // cancel knows only what the same connection began.

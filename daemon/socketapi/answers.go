@@ -42,13 +42,15 @@ func writeError(w http.ResponseWriter, status int, err *api.Error) {
 	writeJSON(w, status, api.ErrorBody{Error: err})
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func writeJSON(w http.ResponseWriter, status int, v any) { writeAs(w, status, "application/json", v) }
+
+func writeAs(w http.ResponseWriter, status int, kind string, v any) {
 	b, err := json.Marshal(v)
 	if err != nil { // package api's types always marshal
 		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"internal","message":"cannot write the answer"}}`)
 	}
 	b = append(b, '\n')
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // the client may have left: nobody is there to tell
@@ -75,6 +77,7 @@ func (s *Server) answer(c *call) {
 	var body api.Answer
 	if !c.body(&body) {
 		body.PIN.Wipe()
+		body.Code.Wipe()
 		return
 	}
 	a, bad := wire.Answer(body)

@@ -70,10 +70,9 @@ func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
 			return out, api.Errorf(api.CodeBadRequest, "after is the number of an entry")
 		}
 	}
-	if s := q["limit"]; s != "" {
-		if out.Limit, err = strconv.Atoi(s); err != nil || out.Limit < 1 || out.Limit > maxLogPage {
-			return out, api.Errorf(api.CodeBadRequest, "limit is 1 to %d", maxLogPage)
-		}
+	var bad *api.Error
+	if out.Limit, bad = parseLimit(q["limit"], maxLogPage); bad != nil {
+		return out, bad
 	}
 	switch s := q["newest"]; s {
 	case "", "false", "0":
@@ -83,4 +82,16 @@ func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
 		return out, api.Errorf(api.CodeBadRequest, "newest is true or false")
 	}
 	return out, nil
+}
+
+// parseLimit reads how many things a page holds; 0 where nothing was said.
+func parseLimit(s string, most int) (int, *api.Error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0, api.Errorf(api.CodeBadRequest, "limit is 1 to %d", most)
+	}
+	return n, nil
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fobproject/fob/daemon/keyring"
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
@@ -24,6 +25,7 @@ import (
 	"github.com/fobproject/fob/internal/helper"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // noDevices runs no operation: these tests have no key.
@@ -68,7 +70,15 @@ func serve(t testing.TB, more ...route) *server {
 	logged := new(lockedBuffer)
 	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	owner := uint32(os.Getuid())
+	v, err := vault.New(vault.Options{Store: db, Keepers: []vault.Keeper{keyring.File{Path: filepath.Join(dir, "vault.key")}}})
+	if err == nil {
+		err = v.Open(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine, err := signin.New(signin.Config{
+		Vault: v, Users: func(context.Context, []string) (map[string]signin.Owner, error) { return nil, nil },
 		Store: db, Owner: signin.Owner{UID: owner, Name: "ada"}, Place: caller.PlaceLocal, Devices: fido.NewDevices(noDevices{}),
 		Discover: func() ([]fido.Key, []fido.Problem, error) { return nil, nil, nil }, Log: log,
 	})

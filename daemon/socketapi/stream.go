@@ -8,7 +8,11 @@ import (
 
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/signin"
 )
+
+// linesType is the type of an answer of lines.
+const linesType = "application/x-ndjson"
 
 // lines writes one JSON value a line, each sent at once.
 type lines struct {
@@ -38,7 +42,7 @@ func (c *call) stream() (context.Context, func()) {
 
 // lines sends the header of an answer of lines.
 func (c *call) lines() lines {
-	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	c.w.Header().Set("Content-Type", linesType)
 	return lines{w: c.w, control: http.NewResponseController(c.w)}
 }
 
@@ -61,11 +65,17 @@ func (l lines) send(v any) error {
 func (s *Server) begin(c *call) {
 	var body api.BeginRequest
 	if !c.body(&body) {
+		body.Code.Wipe()
+		body.Vault.Passphrase.Wipe()
 		return
 	}
 	ask, bad := wire.Ask(body)
 	if bad != nil {
 		c.refuse(bad)
+		return
+	}
+	if ask.Code != nil {
+		s.verifyCode(c, ask)
 		return
 	}
 	ctx, end := c.stream()
@@ -82,15 +92,70 @@ func (s *Server) begin(c *call) {
 		select {
 		case v, ok := <-states:
 			if !ok {
+				s.yield(out, req)
 				return
 			}
-			if out.send(s.Errors.State(v)) != nil {
+			if s.tell(out, req, v) != nil {
 				return // ending ctx cancels the request
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// tell sends a state to whoever began the request, with what is for nobody else.
+func (s *Server) tell(out lines, req *signin.Request, v signin.View) error {
+	state := s.Errors.State(v)
+	if !v.Pending() {
+		if key := req.Yield().RecoveryKey; key != nil {
+			defer key.Wipe()
+			state.RecoveryKey = key.Reveal()
+		}
+	}
+	return out.send(state)
+}
+
+// yield sends what an approved request gives to whoever began it.
+func (s *Server) yield(out lines, req *signin.Request) {
+	y := req.Yield()
+	switch {
+	case y.Tokens != nil:
+		for t, err := range y.Tokens {
+			if err != nil {
+				_ = out.send(api.Yield{Error: s.Errors.Of(err)})
+				return
+			}
+			err := out.send(api.Yield{Token: wire.TokenSeed(t)})
+			t.Seed.Wipe()
+			if err != nil {
+				return
+			}
+		}
+	case y.Backup != nil:
+		defer y.Backup.DataKey.Wipe()
+		if out.send(api.Yield{Backup: wire.BackupHead(y.Backup)}) != nil {
+			return
+		}
+		for _, r := range y.Backup.Records {
+			if out.send(api.Yield{Record: wire.BackupRecord(r)}) != nil {
+				return
+			}
+		}
+	default:
+		return
+	}
+	_ = out.send(api.Yield{End: true})
+}
+
+// verifyCode answers a sign-in that came with its code: one state, the approval.
+func (s *Server) verifyCode(c *call, ask signin.Ask) {
+	v, err := s.Engine.VerifyCode(c.r.Context(), c.who, ask)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	writeAs(c.w, http.StatusOK, linesType, s.Errors.State(v))
 }
 
 // events tells a snapshot and then each change. A reader that is too slow gets a last line that says

@@ -20,11 +20,23 @@ const (
 	maxWord  = 32
 	maxClaim = 8 << 10
 	maxPIN   = 255 // CTAP 2.1 takes 63 bytes; more is refused by the key, not here
+	maxCode  = 128 // with spaces between the digits, and digits of other scripts
+	maxPass  = 1 << 10
 )
 
 // Ask reads what a caller asks for. It checks form and size and makes the claims safe to show; what
-// it means is the engine's to judge.
+// it means is the engine's to judge. The bytes of secrets move into the ask: the engine wipes them. On
+// error they are wiped here.
 func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
+	a, err := ask(r)
+	if err != nil {
+		r.Code.Wipe()
+		r.Vault.Passphrase.Wipe()
+	}
+	return a, err
+}
+
+func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 	for _, f := range []struct {
 		name, value string
 		max         int
@@ -38,10 +50,23 @@ func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 		{"method.type", r.Method.Type, maxWord},
 		{"method.name", r.Method.Name, maxName},
 		{"method.backup_name", r.Method.BackupName, maxName},
+		{"method.serial", r.Method.Serial, maxName},
+		{"token.serial", r.Token.Serial, maxName},
+		{"token.action", r.Token.Action, maxWord},
+		{"vault.action", r.Vault.Action, maxWord},
+		{"vault.id", r.Vault.ID, maxID},
+		{"vault.type", r.Vault.Type, maxWord},
+		{"vault.name", r.Vault.Name, maxName},
 	} {
 		if err := plain(f.name, f.value, f.max); err != nil {
 			return signin.Ask{}, err
 		}
+	}
+	if err := short("code", r.Code, maxCode); err != nil {
+		return signin.Ask{}, err
+	}
+	if err := short("vault.passphrase", r.Vault.Passphrase, maxPass); err != nil {
+		return signin.Ask{}, err
 	}
 	a := signin.Ask{
 		Kind:    signin.Kind(r.Kind),
@@ -54,9 +79,15 @@ func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 		},
 		KeyID: r.Key,
 		Method: signin.MethodAsk{
-			ID: r.Method.ID, Type: r.Method.Type, Name: r.Method.Name,
+			ID: r.Method.ID, Type: r.Method.Type, Serial: r.Method.Serial, Name: r.Method.Name,
 			Backup: r.Method.Backup, BackupName: r.Method.BackupName, Force: r.Method.Force,
 		},
+		Token: signin.TokenAsk{Serial: r.Token.Serial, Action: signin.TokenAction(r.Token.Action), Force: r.Token.Force},
+		Vault: signin.VaultAsk{
+			Action: signin.VaultAction(r.Vault.Action), ID: r.Vault.ID, Type: r.Vault.Type, Name: r.Vault.Name,
+			Passphrase: Secret(r.Vault.Passphrase),
+		},
+		Code: Secret(r.Code),
 	}
 	if r.Require != "" {
 		var err error
@@ -74,8 +105,8 @@ func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 	return a, nil
 }
 
-// Answer reads a person's answer. The PIN's bytes move into the answer: the engine wipes them. On
-// error they are wiped here.
+// Answer reads a person's answer. The bytes of its secrets move into the answer: the engine wipes them.
+// On error they are wiped here.
 func Answer(r api.Answer) (signin.Answer, *api.Error) {
 	err := plain("prompt", r.Prompt, maxID)
 	if err == nil {
@@ -84,18 +115,34 @@ func Answer(r api.Answer) (signin.Answer, *api.Error) {
 	if err == nil && r.Prompt == "" {
 		err = api.Errorf(api.CodeBadRequest, "prompt is missing: it names what is answered")
 	}
-	if err == nil && len(r.PIN) > maxPIN {
-		err = api.Errorf(api.CodeBadRequest, "pin is longer than %d bytes", maxPIN)
+	if err == nil {
+		err = short("pin", r.PIN, maxPIN)
+	}
+	if err == nil {
+		err = short("code", r.Code, maxCode)
 	}
 	if err != nil {
 		r.PIN.Wipe()
+		r.Code.Wipe()
 		return signin.Answer{}, err
 	}
-	a := signin.Answer{Prompt: r.Prompt, Confirm: r.Confirm}
-	if len(r.PIN) > 0 {
-		a.PIN = secret.New(r.PIN)
+	return signin.Answer{Prompt: r.Prompt, Confirm: r.Confirm, PIN: Secret(r.PIN), Code: Secret(r.Code)}, nil
+}
+
+// Secret moves the bytes of a secret that travelled; nil if there are none.
+func Secret(b []byte) *secret.Secret {
+	if len(b) == 0 {
+		return nil
 	}
-	return a, nil
+	return secret.New(b)
+}
+
+// short refuses a secret that is too long. It says nothing of what is in it.
+func short(field string, b []byte, limit int) *api.Error {
+	if len(b) > limit {
+		return api.Errorf(api.CodeBadRequest, "%s is longer than %d bytes", field, limit)
+	}
+	return nil
 }
 
 // ID reads an id as it stands in a path or in a D-Bus argument.

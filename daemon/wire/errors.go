@@ -11,11 +11,16 @@ import (
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/nss"
+	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // maxMessage bounds an error's message in bytes.
@@ -60,7 +65,46 @@ var table = []row{
 	{signin.ErrMethodsChanged, api.CodeConflict, ""},
 	{signin.ErrNotConfirmed, api.CodeNotConfirmed, ""},
 
+	{signin.ErrImport, api.CodeImport, ""},
+	{signin.ErrNotEmpty, api.CodeNotEmpty, ""},
+	{store.ErrBadCopy, api.CodeBadRequest, ""},
+	{store.ErrNewer, api.CodeBadRequest, ""},
+
+	{lockout.ErrLocked, api.CodeLockedOut, ""},
+	{vault.ErrSealed, api.CodeSealed, ""},
+	{clock.ErrBack, api.CodeClockBack, ""},
+	{oath.ErrMalformed, api.CodeBadRequest, ""},
+	{oath.ErrWrong, api.CodeCodeWrong, ""},
+	{oath.ErrUsed, api.CodeCodeUsed, ""},
+	{oath.ErrOutOfStep, api.CodeOutOfStep, ""},
+	{oath.ErrParams, api.CodeBadRequest, ""},
+	{token.ErrNotFound, api.CodeNotFound, ""},
+	{token.ErrExists, api.CodeTokenExists, ""},
+	{token.ErrBadSerial, api.CodeBadRequest, ""},
+	{token.ErrBadName, api.CodeBadRequest, ""},
+	{token.ErrAssigned, api.CodeTokenAssigned, ""},
+	{token.ErrDisabled, api.CodeTokenDisabled, ""},
+	{token.ErrActive, api.CodeTokenActive, ""},
+	{vault.ErrWrongSecret, api.CodeWrongSecret, ""},
+	{vault.ErrTypo, api.CodeWrongSecret, ""},
+	{vault.ErrNoSlot, api.CodeWrongSecret, ""},
+	{vault.ErrWeak, api.CodeSecretWeak, ""},
+	{vault.ErrNotFound, api.CodeNotFound, ""},
+	{vault.ErrLastSlot, api.CodeLastSlot, ""},
+	{vault.ErrTooMany, api.CodeConflict, ""},
+	{vault.ErrConflict, api.CodeConflict, ""},
+	{vault.ErrKeeperAway, api.CodeKeeperAway, ""},
+	{vault.ErrNoKey, api.CodeKeeperAway, ""},
+	{vault.ErrKept, api.CodeConflict, ""},
+	{vault.ErrExists, api.CodeConflict, ""},
+	{vault.ErrBadName, api.CodeBadRequest, ""},
+	{vault.ErrBadType, api.CodeBadRequest, ""},
+	{vault.ErrAutomatic, api.CodeBadRequest, ""},
+	{vault.ErrDamaged, api.CodeStorage, ""},
+
 	{signin.ErrNoMethod, api.CodeNoMethod, ""},
+	{signin.ErrNoToken, api.CodeNoToken, ""},
+	{signin.ErrNotStrong, api.CodeNotStrong, ""},
 	{method.ErrNotFound, api.CodeNotFound, ""},
 	{method.ErrNameTaken, api.CodeNameTaken, ""},
 	{method.ErrBadName, api.CodeBadRequest, ""},

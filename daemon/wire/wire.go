@@ -41,7 +41,7 @@ func (e *Errors) State(v signin.View) api.RequestState {
 	}
 	for _, o := range v.Offers {
 		s.Offers = append(s.Offers, api.Offer{
-			Type: o.Type, Key: o.KeyID, KeyName: o.KeyName, Method: o.MethodID, MethodName: o.MethodName,
+			Type: string(o.Type), Key: o.KeyID, KeyName: o.KeyName, Method: o.MethodID, MethodName: o.MethodName,
 			State: string(o.State), Reason: e.Of(o.Err),
 		})
 	}
@@ -94,6 +94,9 @@ func Method(m method.Method) api.Method {
 		out.Algorithm = Algorithm(m.Key.Algorithm)
 		out.AAGUID = AAGUID(m.Key.AAGUID)
 		out.Attested = m.Key.Attestation
+	}
+	if m.Token != nil {
+		out.Serial = m.Token.Serial
 	}
 	return out
 }
@@ -162,7 +165,7 @@ func LogPage(es []audit.Entry, more bool) api.LogPage {
 func Status(s signin.Status) api.Status {
 	return api.Status{
 		Instance: InstanceUser, ID: s.InstanceID, User: s.Owner.Name, UID: s.Owner.UID, Started: s.Started.UTC(),
-		Place: string(s.Place), Pending: s.Pending, Methods: s.Methods, Keys: s.Keys,
+		Place: string(s.Place), Pending: s.Pending, Methods: s.Methods, Tokens: s.Tokens, Keys: s.Keys, Vault: Vault(s.Vault),
 		LogSeq: s.LogSeq, LogHead: hex.EncodeToString(s.LogHead[:]), Problems: s.Problems,
 	}
 }

@@ -61,7 +61,7 @@ func TestAsk(t *testing.T) {
 
 func TestAnswer(t *testing.T) {
 	t.Run("moves the PIN, and wipes it on error", func(t *testing.T) {
-		pin := api.PIN("123456")
+		pin := api.Secret("123456")
 		a, err := Answer(api.Answer{Prompt: "p1", PIN: pin})
 		if err != nil || string(a.PIN.Reveal()) != "123456" {
 			t.Fatalf("got %v, %v", a, err)
@@ -70,7 +70,7 @@ func TestAnswer(t *testing.T) {
 		if string(pin) == "123456" {
 			t.Error("the PIN was copied")
 		}
-		pin = api.PIN("123456")
+		pin = api.Secret("123456")
 		if _, err := Answer(api.Answer{PIN: pin}); err == nil || string(pin) == "123456" {
 			t.Errorf("a refused answer left the PIN: %v", err)
 		}

@@ -17,8 +17,14 @@ const (
 	KindAddMethod    = "add-method"
 	KindRemoveMethod = "remove-method"
 	KindTest         = "test"
+	KindResync       = "resync"
 	KindSetPIN       = "set-pin"
 	KindReset        = "reset"
+	KindUnblock      = "unblock"
+	KindChangeToken  = "change-token"
+	KindExportTokens = "export-tokens"
+	KindChangeVault  = "change-vault"
+	KindBackup       = "backup"
 )
 
 // How a request ends.
@@ -31,7 +37,8 @@ const (
 )
 
 // BeginRequest is the body of POST /v1/requests. The answer is a stream of RequestState lines
-// (application/x-ndjson) that ends with the decision; closing the connection cancels the request.
+// (application/x-ndjson) that ends with the decision; closing the connection cancels the request. After
+// the approval of an export-tokens or backup request lines of Yield follow, to this caller alone.
 type BeginRequest struct {
 	// Kind is one of the kinds above; "sign-in" if empty.
 	Kind string `json:"kind,omitempty"`
@@ -49,8 +56,52 @@ type BeginRequest struct {
 	// Key is a key's id where a request is about one key: set-pin, reset, and, if given, add-method
 	// and sign-in.
 	Key string `json:"key,omitempty"`
-	// Method is what add-method, remove-method and test are about.
+	// Method is what add-method, remove-method, test and resync are about.
 	Method MethodSpec `json:"method,omitzero"`
+	// Token is what change-token is about.
+	Token TokenChange `json:"token,omitzero"`
+	// Vault is what change-vault is about.
+	Vault SlotChange `json:"vault,omitzero"`
+	// Code is a token's code that the user has typed already, for a sign-in. Then nobody is asked and no
+	// key blinks: the answer is the approval, or an error such as code_wrong.
+	Code Secret `json:"code,omitempty"`
+}
+
+// The changes of a token that are requests.
+const (
+	TokenUnassign = "unassign"
+	TokenDisable  = "disable"
+	TokenEnable   = "enable"
+)
+
+// TokenChange says what becomes of a token. Where it is a sign-in method, that needs an approval.
+type TokenChange struct {
+	Serial string `json:"serial,omitempty"`
+	// Action is "unassign", "disable" or "enable".
+	Action string `json:"action,omitempty"`
+	// Force allows it where the token is the user's last method.
+	Force bool `json:"force,omitempty"`
+}
+
+// The changes of the vault's slots.
+const (
+	SlotAdd    = "add"
+	SlotModify = "change"
+	SlotRemove = "remove"
+)
+
+// SlotChange says what becomes of a slot of the vault, a way to open it.
+type SlotChange struct {
+	// Action is "add", "change" or "remove".
+	Action string `json:"action,omitempty"`
+	// ID names the slot to change or remove.
+	ID string `json:"id,omitempty"`
+	// Type of the slot to add: "passphrase", "recovery", "key-file" or "secret-service".
+	Type string `json:"type,omitempty"`
+	// Name of the slot to add, for people.
+	Name string `json:"name,omitempty"`
+	// Passphrase is the new one, where the slot has one.
+	Passphrase Secret `json:"passphrase,omitempty"`
 }
 
 // Claimed is what a requester says about the occasion; nobody vouches for it.
@@ -62,10 +113,12 @@ type Claimed struct {
 
 // MethodSpec says which method a request is about.
 type MethodSpec struct {
-	// ID names an existing method (remove-method, test).
+	// ID names an existing method (remove-method, test, resync).
 	ID string `json:"id,omitempty"`
-	// Type of the method to add: "key".
+	// Type of the method to add: "key" or "token".
 	Type string `json:"type,omitempty"`
+	// Serial is the serial number of the token to add.
+	Serial string `json:"serial,omitempty"`
 	// Name for the method to add, 1 to 64 runes; the daemon finds one if empty.
 	Name string `json:"name,omitempty"`
 	// Backup asks to enrol a second, different key after the first.
@@ -111,11 +164,27 @@ type RequestState struct {
 	Error *Error `json:"error,omitempty"`
 	// Methods are the methods that an add-method request registered.
 	Methods []Method `json:"methods,omitempty"`
+	// RecoveryKey is the vault's new recovery key, to be written down. It is told once, to the caller that
+	// began the request, and in no listing or event.
+	RecoveryKey Secret `json:"recovery_key,omitempty"`
+}
+
+// Yield is one line that follows the approval of an export-tokens or backup request. A stream whose last
+// line is not one with End was cut short.
+type Yield struct {
+	// Token is a token with its seed (export-tokens).
+	Token *TokenSeed `json:"token,omitempty"`
+	// Backup begins a backup; Record is one value of it.
+	Backup *BackupHead   `json:"backup,omitempty"`
+	Record *BackupRecord `json:"record,omitempty"`
+	// Error says why the rest is missing.
+	Error *Error `json:"error,omitempty"`
+	End   bool   `json:"end,omitempty"`
 }
 
 // Offer is one way to satisfy a request.
 type Offer struct {
-	// Type is "key".
+	// Type is "key" or "code".
 	Type string `json:"type"`
 	// Key and KeyName name the key that is offered.
 	Key     string `json:"key,omitempty"`
@@ -125,7 +194,7 @@ type Offer struct {
 	MethodName string `json:"method_name,omitempty"`
 	// State is "waiting" (not yet begun), "touch" (the key blinks), "pick" (another request waits for
 	// the same key), "paused" (blinking stopped; pick the request to go on), "pin" (waits for the
-	// PIN), "failed" or "done".
+	// PIN), "code" (waits for a code to be typed), "failed" or "done".
 	State string `json:"state"`
 	// Reason says why State is "failed".
 	Reason *Error `json:"reason,omitempty"`
@@ -135,6 +204,7 @@ type Offer struct {
 const (
 	PromptTouch   = "touch"
 	PromptPIN     = "pin"
+	PromptCode    = "code"
 	PromptConfirm = "confirm"
 )
 
@@ -160,8 +230,10 @@ type Prompt struct {
 // Answer is the body of POST /v1/requests/ID/answer.
 type Answer struct {
 	Prompt string `json:"prompt"`
-	// PIN answers a pin prompt, OldPIN the one before it where a PIN is changed.
-	PIN PIN `json:"pin,omitempty"`
+	// PIN answers a pin prompt.
+	PIN Secret `json:"pin,omitempty"`
+	// Code answers a code prompt: 6 to 8 digits, spaces and hyphens between them allowed.
+	Code Secret `json:"code,omitempty"`
 	// Confirm answers a confirm prompt: what was typed.
 	Confirm string `json:"confirm,omitempty"`
 }
@@ -211,6 +283,8 @@ type Method struct {
 	LastUsed  *time.Time `json:"last_used,omitempty"`
 	// Suspect says that the key's counter went back once: it may have been cloned.
 	Suspect bool `json:"suspect,omitempty"`
+	// Serial is a token's serial number.
+	Serial string `json:"serial,omitempty"`
 }
 
 // MethodPatch is the body of PATCH /v1/methods/ID. What is left out stays.
@@ -230,7 +304,9 @@ type Status struct {
 	Place    string    `json:"place"`
 	Pending  int       `json:"pending"`
 	Methods  int       `json:"methods"`
+	Tokens   int       `json:"tokens"` // in the registry
 	Keys     int       `json:"keys"`
+	Vault    Vault     `json:"vault"`
 	LogSeq   uint64    `json:"log_seq"`
 	LogHead  string    `json:"log_head"` // hexadecimal
 	Bus      string    `json:"bus"`      // "connected", "off" or why not

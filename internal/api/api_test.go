@@ -40,7 +40,7 @@ func TestCodes(t *testing.T) {
 
 func TestPINShowsNothing(t *testing.T) {
 	const value = "hunter2"
-	a := api.Answer{Prompt: "p1", PIN: api.PIN(value)}
+	a := api.Answer{Prompt: "p1", PIN: api.Secret(value)}
 	var log strings.Builder
 	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
 		slog.New(h).Info("a line", "pin", a.PIN)

@@ -42,6 +42,24 @@ const (
 	CodeCallerGone    Code = "caller_gone"
 	CodeNotConfirmed  Code = "not_confirmed"
 	CodeConflict      Code = "conflict"
+	CodeNoToken       Code = "no_token"
+	CodeNotStrong     Code = "not_strong_enough"
+	CodeCodeWrong     Code = "code_wrong"
+	CodeCodeUsed      Code = "code_used"
+	CodeOutOfStep     Code = "token_out_of_step"
+	CodeLockedOut     Code = "locked_out"
+	CodeClockBack     Code = "clock_went_back"
+	CodeTokenExists   Code = "token_exists"
+	CodeTokenAssigned Code = "token_assigned"
+	CodeTokenDisabled Code = "token_disabled"
+	CodeTokenActive   Code = "token_active"
+	CodeImport        Code = "import_refused"
+	CodeNotEmpty      Code = "not_empty"
+	CodeSealed        Code = "sealed"
+	CodeWrongSecret   Code = "wrong_secret"
+	CodeSecretWeak    Code = "secret_weak"
+	CodeLastSlot      Code = "last_slot"
+	CodeKeeperAway    Code = "keyring_away"
 )
 
 // Exit codes of the fob command.
@@ -102,6 +120,24 @@ var meanings = map[Code]Meaning{
 	CodeCallerGone:    {499, busPrefix + "CallerGone", ExitDenied},
 	CodeNotConfirmed:  {409, busPrefix + "NotConfirmed", ExitDenied},
 	CodeConflict:      {409, busPrefix + "Conflict", ExitUsage},
+	CodeNoToken:       {404, busPrefix + "NoToken", ExitNotFound},
+	CodeNotStrong:     {409, busPrefix + "NotStrongEnough", ExitNotFound},
+	CodeCodeWrong:     {403, busPrefix + "CodeWrong", ExitDenied},
+	CodeCodeUsed:      {403, busPrefix + "CodeUsed", ExitDenied},
+	CodeOutOfStep:     {409, busPrefix + "TokenOutOfStep", ExitDevice},
+	CodeLockedOut:     {429, busPrefix + "LockedOut", ExitLocked},
+	CodeClockBack:     {409, busPrefix + "ClockWentBack", ExitDevice},
+	CodeTokenExists:   {409, busPrefix + "TokenExists", ExitUsage},
+	CodeTokenAssigned: {409, busPrefix + "TokenAssigned", ExitUsage},
+	CodeTokenDisabled: {409, busPrefix + "TokenDisabled", ExitUsage},
+	CodeTokenActive:   {409, busPrefix + "TokenActive", ExitUsage},
+	CodeImport:        {422, busPrefix + "ImportRefused", ExitUsage},
+	CodeNotEmpty:      {409, busPrefix + "NotEmpty", ExitUsage},
+	CodeSealed:        {423, busPrefix + "Sealed", ExitLocked},
+	CodeWrongSecret:   {403, busPrefix + "WrongSecret", ExitDenied},
+	CodeSecretWeak:    {422, busPrefix + "SecretWeak", ExitUsage},
+	CodeLastSlot:      {409, busPrefix + "LastSlot", ExitUsage},
+	CodeKeeperAway:    {409, busPrefix + "KeyringAway", ExitDevice},
 }
 
 // Codes lists every code, in no order.

@@ -28,7 +28,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob"},
-		only:   []string{"internal/client", "internal/api", "internal/provision"},
+		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/secret"},
 		reason: "fob is a client like any other: it knows the daemon by its socket alone; QR images are decoded where the person is",
 	},
 	{
@@ -96,7 +96,7 @@ var rules = []rule{
 	{
 		of: []string{"internal/signin"},
 		only: []string{"internal/method", "internal/policy", "internal/fido", "internal/oath", "internal/lockout", "internal/audit",
-			"internal/vault", "internal/store", "internal/caller", "internal/secret", "internal/nss"},
+			"internal/vault", "internal/store", "internal/caller", "internal/secret", "internal/nss", "internal/clock", "internal/token"},
 		never:  []string{"github.com/godbus/dbus/...", "net/http", "go.etcd.io/bbolt", "C"},
 		reason: "the engine decides; doors, storage formats and devices are others' and can change without it",
 	},

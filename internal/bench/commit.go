@@ -17,15 +17,20 @@ import (
 // entrySize is about what a decision writes: a log entry with its receipt, in bytes.
 const entrySize = 2048
 
+// codeSize is about what a decision by a code writes, in bytes: a log entry, its two places in the
+// indices, the method's last use and the token's counter.
+const codeSize = 1400
+
 var rawBucket = []byte("raw")
 
 // rawStore is bbolt without Fob: what a synced commit costs at least.
 type rawStore struct {
 	db   *bolt.DB
+	size int // of an entry
 	next uint64
 }
 
-func openRaw(path string) (*rawStore, error) {
+func openRaw(path string, size int) (*rawStore, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database of the limit: %w", err)
@@ -34,14 +39,14 @@ func openRaw(path string) (*rawStore, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot make the database of the limit: %w", err), db.Close())
 	}
-	return &rawStore{db: db}, nil
+	return &rawStore{db: db, size: size}, nil
 }
 
 // commit writes an entry and syncs it.
 func (r *rawStore) commit() error {
 	r.next++
 	key := binary.BigEndian.AppendUint64(nil, r.next)
-	return r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(rawBucket).Put(key, make([]byte, entrySize)) })
+	return r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(rawBucket).Put(key, make([]byte, r.size)) })
 }
 
 // entry is what the store's rows write.
@@ -53,7 +58,7 @@ var entries = store.NewBucket[entry]("bench")
 
 // storeRows measure the one writer: alone beside a bare commit, and with many callers at once.
 func storeRows(ctx context.Context, _ options, dir string) (rows []Row, err error) {
-	raw, err := openRaw(filepath.Join(dir, "raw.db"))
+	raw, err := openRaw(filepath.Join(dir, "raw.db"), entrySize)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,16 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 where a budget is missed")
 	flag.IntVar(&o.taps, "taps", 60, "`number` of taps, over each door and with each peer")
 	flag.DurationVar(&o.idle, "idle", 40*time.Second, "for how `long` the idle daemon is watched")
+	flag.StringVar(&o.only, "only", "", "take the rows of this `part` alone: tap, store, daemon, code or users")
+	bareDir := flag.String("bare", "", "")
 	flag.Parse()
+	if *bareDir != "" {
+		if err := serveBare(*bareDir); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(2)
+		}
+		return
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	rows, err := measure(ctx, o)
@@ -41,6 +50,7 @@ func main() {
 // options are the command line.
 type options struct {
 	bin, json string
+	only      string
 	strict    bool
 	taps      int
 	idle      time.Duration
@@ -54,12 +64,18 @@ func measure(ctx context.Context, o options) ([]Row, error) {
 	}
 	defer os.RemoveAll(dir)
 	var rows []Row
-	for _, part := range []func(context.Context, options, string) ([]Row, error){tapRows, storeRows, daemonRows} {
+	for _, part := range []struct {
+		name string
+		rows func(context.Context, options, string) ([]Row, error)
+	}{{"tap", tapRows}, {"code", codeRows}, {"users", userRows}, {"store", storeRows}, {"daemon", daemonRows}} {
+		if o.only != "" && part.name != o.only {
+			continue
+		}
 		sub, err := os.MkdirTemp(dir, "")
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a folder: %w", err)
 		}
-		more, err := part(ctx, o, sub)
+		more, err := part.rows(ctx, o, sub)
 		if err != nil {
 			return nil, err
 		}

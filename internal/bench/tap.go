@@ -28,7 +28,7 @@ func tapRows(ctx context.Context, o options, dir string) (rows []Row, err error)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := openRaw(filepath.Join(dir, "raw.db"))
+	raw, err := openRaw(filepath.Join(dir, "raw.db"), entrySize)
 	if err != nil {
 		return nil, err
 	}

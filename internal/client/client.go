@@ -20,11 +20,14 @@ import (
 	"github.com/fobproject/fob/internal/api"
 )
 
-// How long things may take. A key that is asked for its info may be busy elsewhere for a while.
+// How long things may take. A key that is asked for its info may be busy elsewhere for a while; a
+// passphrase is slow to check by design, and a keyring may ask a person before it opens.
 const (
 	connectTimeout = 2 * time.Second
 	callTimeout    = 10 * time.Second
 	keyTimeout     = 60 * time.Second
+	unlockTimeout  = 60 * time.Second
+	commitTimeout  = 120 * time.Second
 )
 
 // Bounds of what is read, in bytes.
@@ -153,7 +156,7 @@ func (c *Client) Request(ctx context.Context, id string) (api.RequestState, erro
 	return get[api.RequestState](ctx, c, callTimeout, "requests", id)
 }
 
-// Answer answers a prompt. The PIN in it is the caller's to wipe.
+// Answer answers a prompt. The PIN or code in it is the caller's to wipe.
 func (c *Client) Answer(ctx context.Context, id string, answer api.Answer) error {
 	return c.post(ctx, id, "answer", answer)
 }
@@ -231,7 +234,7 @@ func call[T any](ctx context.Context, c *Client, timeout time.Duration, verb str
 		*raw = data
 		return answer, nil
 	}
-	if err := checkType(resp, "application/json"); err != nil {
+	if err := checkType(resp.Header, "application/json"); err != nil {
 		return answer, err
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
@@ -242,20 +245,14 @@ func call[T any](ctx context.Context, c *Client, timeout time.Duration, verb str
 
 // do sends a request and gives a response that is a success.
 func (c *Client) do(ctx context.Context, verb string, query url.Values, body any, path ...string) (*http.Response, error) {
-	u := url.URL{Scheme: "http", Host: "fob"}
-	u = *u.JoinPath(api.Version)
-	for _, element := range path {
-		// JoinPath would clean "." and ".." away: what a person typed stays one element.
-		if element == "" || element == "." || element == ".." {
-			return nil, api.Errorf(api.CodeBadRequest, "%q is no id", element)
-		}
-		u = *u.JoinPath(url.PathEscape(element))
+	u, err := address(path)
+	if err != nil {
+		return nil, err
 	}
 	u.RawQuery = query.Encode()
 	var payload []byte
 	var content io.Reader
 	if body != nil {
-		var err error
 		if payload, err = json.Marshal(body); err != nil {
 			return nil, fmt.Errorf("cannot write the request: %w", err)
 		}
@@ -278,6 +275,20 @@ func (c *Client) do(ctx context.Context, verb string, query url.Values, body any
 	}
 	defer resp.Body.Close()
 	return nil, readError(resp)
+}
+
+// address is the route of a path's elements.
+func address(path []string) (*url.URL, error) {
+	u := &url.URL{Scheme: "http", Host: "fob", Path: "/"}
+	u = u.JoinPath(api.Version)
+	for _, element := range path {
+		// JoinPath would clean "." and ".." away: what a person typed stays one element.
+		if element == "" || element == "." || element == ".." {
+			return nil, api.Errorf(api.CodeBadRequest, "%q is no id", element)
+		}
+		u = u.JoinPath(url.PathEscape(element))
+	}
+	return u, nil
 }
 
 // broken turns a failure of the transport into one of this package's errors.
@@ -304,16 +315,24 @@ func (c *Client) broken(ctx context.Context, err error) error {
 // readError reads the error that came in place of an answer.
 func readError(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxError))
+	if err != nil {
+		data = nil
+	}
+	return errorIn(resp.StatusCode, data)
+}
+
+// errorIn is the error in the body of an answer that is no success.
+func errorIn(status int, data []byte) error {
 	var body api.ErrorBody
-	if err != nil || json.Unmarshal(data, &body) != nil || body.Error == nil || body.Error.Code == "" {
-		return fmt.Errorf("%w (HTTP status %d)", ErrBadAnswer, resp.StatusCode)
+	if json.Unmarshal(data, &body) != nil || body.Error == nil || body.Error.Code == "" {
+		return fmt.Errorf("%w (HTTP status %d)", ErrBadAnswer, status)
 	}
 	return body.Error
 }
 
-func checkType(resp *http.Response, want string) error {
-	if got, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || got != want {
-		return fmt.Errorf("%w (it is %.40q, not %s)", ErrBadAnswer, resp.Header.Get("Content-Type"), want)
+func checkType(h http.Header, want string) error {
+	if got, _, err := mime.ParseMediaType(h.Get("Content-Type")); err != nil || got != want {
+		return fmt.Errorf("%w (it is %.40q, not %s)", ErrBadAnswer, h.Get("Content-Type"), want)
 	}
 	return nil
 }

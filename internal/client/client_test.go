@@ -92,7 +92,7 @@ func TestCall(t *testing.T) {
 		_, err = c.Receipts(ctx, "r1")
 		check(err)
 		check(c.Pick(ctx, "r1"))
-		check(c.Answer(ctx, "r1", api.Answer{Prompt: "p1", PIN: api.PIN("1234")}))
+		check(c.Answer(ctx, "r1", api.Answer{Prompt: "p1", PIN: api.Secret("1234")}))
 		want := []string{
 			`fob GET /v1/keys  `,
 			`fob GET /v1/keys/a%2Fb%3Fc  `,
@@ -218,6 +218,58 @@ func TestStream(t *testing.T) {
 			t.Error("a closed stream still gives states")
 		}
 	})
+}
+
+func TestYield(t *testing.T) {
+	const approved = `{"id":"r1","pending":false,"decision":"approved"}` + "\n"
+	stream := func(t *testing.T, lines string) *Stream {
+		t.Helper()
+		s, err := serve(t, answer("application/x-ndjson", approved+lines)).Begin(t.Context(), api.BeginRequest{Kind: api.KindExportTokens})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		if state, err := s.Next(); err != nil || state.Decision != api.Approved {
+			t.Fatalf("got %+v, %v", state, err)
+		}
+		return s
+	}
+	t.Run("gives what follows the approval, to its end", func(t *testing.T) {
+		var got string
+		for y, err := range stream(t, `{"token":{"serial":"A","seed":"AQI="}}`+"\n"+`{"token":{"serial":"B"}}`+"\n"+`{"end":true}`+"\n").Yield() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += y.Token.Serial + fmt.Sprint(len(y.Token.Seed))
+		}
+		if got != "A2B0" {
+			t.Errorf("got %s", got)
+		}
+	})
+	for name, c := range map[string]struct {
+		lines string
+		want  error
+	}{
+		"is lost without its last line":        {`{"token":{"serial":"A"}}` + "\n", ErrLost},
+		"is lost when the last line is cut":    {`{"token":{"serial":"A"}}` + "\n" + `{"end":true}`, ErrLost},
+		"is lost when nothing follows":         {"", ErrLost},
+		"gives the error that ends it":         {`{"error":{"code":"sealed","message":"the vault is sealed"}}` + "\n", &api.Error{Code: api.CodeSealed}},
+		"refuses what is not JSON":             {"token\n", ErrBadAnswer},
+		"takes no error for an end, nor after": {`{"error":{"code":"sealed","message":"x"},"end":true}` + "\n", &api.Error{Code: api.CodeSealed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var last error
+			for _, err := range stream(t, c.lines).Yield() {
+				last = err
+			}
+			if !errors.Is(last, c.want) {
+				t.Errorf("got %v, want %v", last, c.want)
+			}
+			if errors.Is(last, ErrLost) && strings.Contains(last.Error(), "approved") {
+				t.Errorf("it was approved, and the error says: %v", last)
+			}
+		})
+	}
 }
 
 func TestEvents(t *testing.T) {

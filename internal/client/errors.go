@@ -18,3 +18,11 @@ var (
 	// ErrReceipt: the receipt does not prove what the log entry says.
 	ErrReceipt = errors.New("the receipt does not hold")
 )
+
+// lostError is an ErrLost with the words of the occasion: there was a decision, but what was to follow
+// it did not come.
+type lostError struct{ text string }
+
+func (e *lostError) Error() string { return e.text }
+
+func (e *lostError) Is(target error) bool { return target == ErrLost }

@@ -16,11 +16,12 @@ import (
 	"github.com/fobproject/fob/internal/api"
 )
 
-// Stream is a request as it goes on. Next is for one goroutine; Close may be called from any.
+// Stream is a request as it goes on. Next and Yield are for one goroutine; Close may be called from any.
 type Stream struct {
 	lines   *lines
 	close   func()
 	decided atomic.Bool
+	yields  atomic.Bool // Yield reads what follows the decision
 }
 
 // Begin begins a request and gives its stream of states, which ends with the decision. Closing the
@@ -53,9 +54,40 @@ func (s *Stream) Next() (api.RequestState, error) {
 	return state, nil
 }
 
+// Yield gives the lines that follow the approval of an export-tokens or backup request, without the last
+// one, which has End set. A line with Error ends it with that error, and a stream that ends before its
+// last line with one that is ErrLost: what came before is not the whole. What is secret in a line is the
+// loop's to wipe.
+func (s *Stream) Yield() iter.Seq2[api.Yield, error] {
+	s.yields.Store(true)
+	return func(yield func(api.Yield, error) bool) {
+		for {
+			line, err := decode[api.Yield](s.lines)
+			switch {
+			case errors.Is(err, io.EOF):
+				yield(api.Yield{}, errCut)
+				return
+			case err != nil:
+				yield(api.Yield{}, err)
+				return
+			case line.Error != nil:
+				yield(api.Yield{}, line.Error)
+				return
+			case line.End:
+				return
+			case !yield(line, nil):
+				return
+			}
+		}
+	}
+}
+
+// errCut says that the lines after an approval ended before their end.
+var errCut = &lostError{"the daemon went away in the middle: what it sent is not the whole"}
+
 // Close ends the stream; a request that is still pending is cancelled by it.
 func (s *Stream) Close() {
-	if s.decided.Load() {
+	if s.decided.Load() && !s.yields.Load() {
 		// Read to its end, the connection serves the next call. A daemon that does not end it loses it.
 		end := time.AfterFunc(endTimeout, s.close)
 		_, _ = s.lines.next()
@@ -157,7 +189,7 @@ func (c *Client) open(ctx context.Context, verb string, body any, path ...string
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		if err = checkType(resp, "application/x-ndjson"); err != nil {
+		if err = checkType(resp.Header, "application/x-ndjson"); err != nil {
 			resp.Body.Close()
 		}
 	}

@@ -21,8 +21,11 @@ var (
 // Type says what a method is.
 type Type string
 
-// TypeKey is a credential on a security key.
-const TypeKey Type = "key"
+// The types of method.
+const (
+	TypeKey   Type = "key"   // a credential on a security key
+	TypeToken Type = "token" // a hardware token whose codes are verified here
+)
 
 // Method is one registered method of a user.
 type Method struct {
@@ -35,8 +38,9 @@ type Method struct {
 	Added   time.Time `json:"added"`
 	Used    time.Time `json:"used,omitzero"` // zero if never
 	// Suspect is set when the key's counter went back.
-	Suspect bool `json:"suspect,omitempty"`
-	Key     *Key `json:"key,omitempty"`
+	Suspect bool   `json:"suspect,omitempty"`
+	Key     *Key   `json:"key,omitempty"`
+	Token   *Token `json:"token,omitempty"`
 }
 
 // Key is what a method of TypeKey holds: a credential (CTAP 2.1 §6.1) and its last counter.
@@ -56,6 +60,11 @@ type Key struct {
 	KeyID string `json:"key_id,omitempty"`
 }
 
+// Token is what a method of TypeToken holds: the token stands in the registry, package token.
+type Token struct {
+	Serial string `json:"serial"`
+}
+
 // Registration is what a key answered when it was registered, verbatim, for later checks (WebAuthn
 // §7.1). It stands apart from the method, which is written at every use.
 type Registration struct {
@@ -67,8 +76,24 @@ type Registration struct {
 
 // Strength is the strongest approval that the method gives.
 func (m Method) Strength() policy.Strength {
-	if m.Key != nil && m.Key.UV {
+	switch {
+	case m.Key != nil && m.Key.UV:
 		return policy.Verified
+	case m.Key != nil:
+		return policy.Key
+	case m.Token != nil:
+		return policy.Code
 	}
-	return policy.Key
+	return policy.None
+}
+
+// Of gives the methods of one type, in their order.
+func Of(ms []Method, t Type) []Method {
+	var of []Method
+	for _, m := range ms {
+		if m.Type == t {
+			of = append(of, m)
+		}
+	}
+	return of
 }

@@ -14,15 +14,16 @@ import (
 	"github.com/fobproject/fob/internal/store"
 )
 
-// MaxPerUser bounds the methods of one user: some keys take no more than eight credentials in one
-// question (maxCredentialCountInList, CTAP 2.1 §6.4).
-const MaxPerUser = 8
+// MaxPerType bounds one user's methods of each type. Some keys take no more than eight credentials in
+// one question (maxCredentialCountInList, CTAP 2.1 §6.4); and a guess has as many chances as a user has
+// tokens.
+const MaxPerType = 8
 
 // maxName is the length of a name in runes.
 const maxName = 64
 
-// ErrTooMany is returned by Add when the user has MaxPerUser methods.
-var ErrTooMany = fmt.Errorf("%d sign-in methods are registered, and there is no room for more: remove one first", MaxPerUser)
+// ErrTooMany is returned by Add when the user has MaxPerType methods of that type.
+var ErrTooMany = fmt.Errorf("%d sign-in methods of this type are registered, and there is no room for more: remove one first", MaxPerType)
 
 // Both buckets hold by key(uid, id).
 var (
@@ -66,24 +67,9 @@ func Registered(tx *store.Tx, uid uint32, id string) (Registration, error) {
 	return r, err
 }
 
-// Add stores a new method and returns it as stored. The user's first method becomes the default.
-// It fails with ErrBadName, ErrNameTaken, ErrExists or ErrTooMany.
-func Add(tx *store.Tx, m Method, r Registration) (Method, error) {
-	if err := CheckName(m.Name); err != nil {
-		return Method{}, err
-	}
-	mine, err := List(tx, m.UID)
-	if err != nil {
-		return Method{}, err
-	}
-	if len(mine) >= MaxPerUser {
-		return Method{}, ErrTooMany
-	}
-	for _, other := range mine {
-		if sameName(other.Name, m.Name) {
-			return Method{}, fmt.Errorf("%w: %q", ErrNameTaken, m.Name)
-		}
-	}
+// AddKey stores a new method that is a credential on a key, and returns it as stored. It fails as Add
+// does, and with ErrExists where somebody has registered the credential.
+func AddKey(tx *store.Tx, m Method, r Registration) (Method, error) {
 	for item, err := range bucket.All(tx, nil) {
 		if err != nil {
 			return Method{}, err
@@ -92,8 +78,30 @@ func Add(tx *store.Tx, m Method, r Registration) (Method, error) {
 			return Method{}, ErrExists
 		}
 	}
-	if err := registrations.Put(tx, key(m.UID, m.ID), r); err != nil {
+	m, err := Add(tx, m)
+	if err != nil {
 		return Method{}, err
+	}
+	return m, registrations.Put(tx, key(m.UID, m.ID), r)
+}
+
+// Add stores a new method and returns it as stored. The user's first method becomes the default.
+// It fails with ErrBadName, ErrNameTaken or ErrTooMany.
+func Add(tx *store.Tx, m Method) (Method, error) {
+	if err := CheckName(m.Name); err != nil {
+		return Method{}, err
+	}
+	mine, err := List(tx, m.UID)
+	if err != nil {
+		return Method{}, err
+	}
+	if len(Of(mine, m.Type)) >= MaxPerType {
+		return Method{}, ErrTooMany
+	}
+	for _, other := range mine {
+		if sameName(other.Name, m.Name) {
+			return Method{}, fmt.Errorf("%w: %q", ErrNameTaken, m.Name)
+		}
 	}
 	m.Default = len(mine) == 0
 	return m, bucket.Put(tx, key(m.UID, m.ID), m)
@@ -206,6 +214,16 @@ func Advance(tx *store.Tx, uid uint32, id string, u Use) (Method, error) {
 	return m, bucket.Put(tx, key(uid, id), m)
 }
 
+// Touch records a use of a method that has no counter of its own here.
+func Touch(tx *store.Tx, uid uint32, id string, when time.Time) (Method, error) {
+	m, err := Get(tx, uid, id)
+	if err != nil {
+		return Method{}, err
+	}
+	m.Used = when
+	return m, bucket.Put(tx, key(uid, id), m)
+}
+
 // Confirm gives the user's methods the name that the user id has now, and reports the names that they
 // had.
 func Confirm(tx *store.Tx, uid uint32, user string) (before []string, err error) {
@@ -254,7 +272,7 @@ func FreeName(mine []Method, base string) string {
 		base = strings.TrimSpace(string(runes[:maxName-4]))
 	}
 	if base == "" {
-		base = "Security key"
+		base = "Sign-in method"
 	}
 	taken := func(name string) bool {
 		return slices.ContainsFunc(mine, func(m Method) bool { return sameName(m.Name, name) })

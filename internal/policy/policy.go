@@ -20,9 +20,10 @@ type Policy struct {
 	standard Rule
 }
 
-// Builtin is the policy of an instance that nobody has configured: a tap on a key, within a minute.
+// Builtin is the policy of an instance that nobody has configured: a tap on a key or a code of a token
+// that the user has registered, within a minute.
 func Builtin() Policy {
-	return Policy{standard: Rule{Require: Key, Timeout: time.Minute}}
+	return Policy{standard: Rule{Require: Code, Timeout: time.Minute}}
 }
 
 // For gives the rule of a service, named as in "pam:sudo" or "app:1000:mailer".

@@ -197,7 +197,7 @@ func (r *Request) replugged(key fido.Key, before []fido.Key) (fido.Key, error) {
 // namesOn names the user's methods whose credentials are on the key, as far as it says.
 func (r *Request) namesOn(k fido.Key) string {
 	var names []string
-	for _, m := range r.methods {
+	for _, m := range method.Of(r.methods, method.TypeKey) {
 		if r.asks(r.ctx, holder{key: k, methods: []method.Method{m}}) == nil {
 			names = append(names, "“"+m.Name+"”")
 		}

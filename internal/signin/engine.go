@@ -25,10 +25,12 @@ import (
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // maxPending bounds a user's pending requests.
@@ -51,19 +53,25 @@ type Config struct {
 	Devices      *fido.Devices
 	// Discover lists the keys that are plugged in now.
 	Discover func() ([]fido.Key, []fido.Problem, error)
-	Policy   policy.Policy
-	Clock    Clock
-	Rand     io.Reader
-	Log      *slog.Logger
+	// Vault seals what is secret in Store.
+	Vault *vault.Vault
+	// Users finds users by their exact names; those who do not exist are left out.
+	Users  func(ctx context.Context, names []string) (map[string]Owner, error)
+	Policy policy.Policy
+	Clock  clock.Clock
+	Rand   io.Reader
+	Log    *slog.Logger
 }
 
 // Engine runs requests. It is safe for concurrent use.
 type Engine struct {
 	cfg     Config
-	rpID    string
 	started time.Time
 	board   board
 	turns   turns
+	// restoring is held for writing while a backup takes the place of everything, and for reading while
+	// something that was sealed before is written.
+	restoring sync.RWMutex
 
 	mu       sync.Mutex
 	requests map[string]*Request
@@ -73,14 +81,14 @@ type Engine struct {
 
 // New makes an engine. Call Shutdown when it is no longer needed.
 func New(c Config) (*Engine, error) {
-	if c.Store == nil || c.Devices == nil || c.Discover == nil || c.Owner.Name == "" || c.Place == "" {
+	if c.Store == nil || c.Devices == nil || c.Discover == nil || c.Vault == nil || c.Users == nil || c.Owner.Name == "" || c.Place == "" {
 		return nil, errors.New("cannot make an engine: the configuration is incomplete")
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
 	if c.Clock.Now == nil || c.Clock.Boot == nil {
-		c.Clock = SystemClock()
+		c.Clock = clock.System()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -90,7 +98,6 @@ func New(c Config) (*Engine, error) {
 	}
 	return &Engine{
 		cfg:      c,
-		rpID:     "fob:" + c.Store.InstanceID(),
 		started:  c.Clock.Now(),
 		requests: make(map[string]*Request),
 	}, nil
@@ -100,8 +107,9 @@ func New(c Config) (*Engine, error) {
 // decision, the request is cancelled. Begin fails at once where no offer could be made: with
 // ErrNoMethod, ErrNoKey and the like.
 func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, error) {
-	r, err := e.admit(c, a)
+	r, err := e.admit(c, a, nil)
 	if err != nil {
+		a.Vault.Passphrase.Wipe()
 		return nil, err
 	}
 	r.ctx, r.end = context.WithCancelCause(context.Background())
@@ -122,8 +130,9 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 	return r, nil
 }
 
-// admit checks what was asked for, without any effect.
-func (e *Engine) admit(c caller.Caller, a Ask) (*Request, error) {
+// admit checks what was asked for, without any effect. check is the last of its checks; that of the
+// request's kind if nil.
+func (e *Engine) admit(c caller.Caller, a Ask, check func(*Request) error) (*Request, error) {
 	if err := e.own(c); err != nil {
 		return nil, err
 	}
@@ -166,10 +175,11 @@ func (e *Engine) admit(c caller.Caller, a Ask) (*Request, error) {
 		begun: e.cfg.Clock.Now(), deadline: e.cfg.Clock.Boot() + a.Timeout,
 		methods: methods, steps: steps.run, done: make(chan struct{}),
 	}
-	if steps.check != nil {
-		if err := steps.check(r); err != nil {
-			return nil, err
-		}
+	if check == nil {
+		check = steps.check
+	}
+	if err := check(r); err != nil {
+		return nil, err
 	}
 	if r.id, err = e.newID(); err != nil {
 		return nil, err
@@ -179,6 +189,18 @@ func (e *Engine) admit(c caller.Caller, a Ask) (*Request, error) {
 		Require: r.ask.Require, Claimed: a.Claimed, Begun: r.begun, Deadline: r.begun.Add(a.Timeout),
 	}
 	return r, nil
+}
+
+// enter counts a call in that Shutdown waits for, as a request does; the caller ends it with
+// running.Done.
+func (e *Engine) enter() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrShuttingDown
+	}
+	e.running.Add(1)
+	return nil
 }
 
 // enlist counts the request in, unless too many are pending or the engine is shutting down.
@@ -235,14 +257,14 @@ func (e *Engine) Get(c caller.Caller, id string) (View, error) {
 	return r.View(), nil
 }
 
-// Answer hands a person's answer to a prompt of the request. It takes ownership of a.PIN.
+// Answer hands a person's answer to a prompt of the request. It takes ownership of a.PIN and a.Code.
 func (e *Engine) Answer(c caller.Caller, id string, a Answer) error {
 	r, err := e.find(c, id)
 	if err == nil && a.PIN.Len() > 0 && (c.Door != caller.DoorSocket || c.Place == caller.PlaceRemote) {
 		err = ErrPINPlace
 	}
 	if err != nil {
-		a.PIN.Wipe()
+		a.Wipe()
 		return err
 	}
 	return r.answer(a)
@@ -339,14 +361,38 @@ func (e *Engine) ConfirmName(ctx context.Context) error {
 		if err != nil || len(before) == 0 {
 			return err
 		}
-		_, err = audit.Append(tx, audit.Entry{
-			Time: e.cfg.Clock.Now().UTC(), Kind: kindConfirmName, Decision: string(Approved), UID: u.UID, User: u.Name,
-			CallerUID: u.UID, Place: string(e.cfg.Place), Require: policy.None.String(), Strength: policy.None.String(),
-			SelfAsserted: e.cfg.SelfAsserted, Reason: "the user was called " + strings.Join(before, ", "),
-		})
-		return err
+		return e.note(tx, kindConfirmName, u.UID, "the user was called "+strings.Join(before, ", "))
 	})
 }
+
+// kindClock is the log's word for ForgetClock, which is no request.
+const kindClock = "clock-was-wrong"
+
+// ForgetClock takes the clock as it is now for right, although it has shown a later time: it was wrong
+// then. Who starts the daemon says so, not who calls it.
+func (e *Engine) ForgetClock(ctx context.Context) error {
+	return e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		before, err := clock.Forget(tx, e.cfg.Clock.Now())
+		if err != nil || before.IsZero() {
+			return err
+		}
+		return e.note(tx, kindClock, e.cfg.Owner.UID, "the clock had shown "+before.UTC().Format(time.DateTime))
+	})
+}
+
+// note logs what was done without a request.
+func (e *Engine) note(tx *store.Tx, kind string, callerUID uint32, reason string) error {
+	u := e.cfg.Owner
+	_, err := audit.Append(tx, audit.Entry{
+		Time: e.cfg.Clock.Now().UTC(), Kind: kind, Decision: string(Approved), UID: u.UID, User: u.Name,
+		CallerUID: callerUID, Place: string(e.cfg.Place), Require: policy.None.String(), Strength: policy.None.String(),
+		SelfAsserted: e.cfg.SelfAsserted, Reason: reason,
+	})
+	return err
+}
+
+// rpID names this instance to keys. It is the database's, and changes when a backup is restored.
+func (e *Engine) rpID() string { return "fob:" + e.cfg.Store.InstanceID() }
 
 // idAlphabet has no letters that people confuse; its 32 signs carry 5 bits each.
 const idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -2,7 +2,9 @@ package signin_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,23 +15,28 @@ import (
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // desk is an engine with fake keys, in a bubble of fake time.
 type desk struct {
 	*signin.Engine
 	t       *testing.T
+	dir     string
 	me      caller.Caller
 	config  signin.Config
 	fakes   *fakeKeys
 	mu      sync.Mutex
 	plugged []*fakeKey
 	sleep   time.Duration // by which the boot clock is ahead of the bubble's
+	jump    time.Duration // by which the wall clock is
+	fobs    []*fob
 }
 
 const uid = 1000
@@ -37,44 +44,81 @@ const uid = 1000
 // sit runs test in a bubble with keys plugged in.
 func sit(t *testing.T, test func(*testing.T, *desk), keys ...*fakeKey) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "fob.db")
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(path, store.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := &desk{t: t, me: caller.Caller{UID: uid, Door: caller.DoorSocket, Place: caller.PlaceLocal}, fakes: &fakeKeys{keys: map[string]*fakeKey{}}}
-		start := time.Now()
-		d.config = signin.Config{
-			Store: s, Owner: signin.Owner{UID: uid, Name: "alice"}, Place: caller.PlaceLocal, SelfAsserted: true,
-			Devices: fido.NewDevices(d.fakes),
-			Discover: func() ([]fido.Key, []fido.Problem, error) {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				var found []fido.Key
-				for _, k := range d.plugged {
-					found = append(found, k.key())
-				}
-				return found, nil, nil
-			},
-			Clock: signin.Clock{Now: time.Now, Boot: func() time.Duration {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				return time.Since(start) + d.sleep
-			}},
-		}
-		d.rename("alice")
+		d := newDesk(t, dir, &fakeKeys{keys: map[string]*fakeKey{}})
+		defer d.leave()
 		for _, k := range keys {
 			d.plug(k)
 		}
-		defer func() {
-			d.Shutdown(context.Background())
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
 		test(t, d)
 	})
+}
+
+// newDesk makes a desk whose database is new.
+func newDesk(t *testing.T, dir string, fakes *fakeKeys) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: dir, me: caller.Caller{UID: uid, Door: caller.DoorSocket, Place: caller.PlaceLocal}, fakes: fakes}
+	s, err := store.Open(filepath.Join(dir, rand.Text()+".db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	d.config = signin.Config{
+		Store: s, Owner: signin.Owner{UID: uid, Name: "alice"}, Place: caller.PlaceLocal, SelfAsserted: true,
+		Devices: fido.NewDevices(d.fakes),
+		Discover: func() ([]fido.Key, []fido.Problem, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			var found []fido.Key
+			for _, k := range d.plugged {
+				found = append(found, k.key())
+			}
+			return found, nil, nil
+		},
+		Users: func(_ context.Context, names []string) (map[string]signin.Owner, error) {
+			known := map[string]signin.Owner{"alice": {UID: uid, Name: "alice"}, "bob": {UID: uid + 1, Name: "bob"}}
+			maps.DeleteFunc(known, func(name string, _ signin.Owner) bool { return !slices.Contains(names, name) })
+			return known, nil
+		},
+		Clock: clock.Clock{
+			Now: func() time.Time {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				return time.Now().Add(d.jump)
+			},
+			Boot: func() time.Duration {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				return time.Since(start) + d.sleep
+			},
+			BootID: "this boot",
+		},
+	}
+	if d.config.Vault, err = vault.New(vault.Options{Store: s, Keepers: []vault.Keeper{new(memory)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.config.Vault.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.rename("alice")
+	return d
+}
+
+func (d *desk) leave() {
+	d.Shutdown(context.Background())
+	if err := d.config.Store.Close(); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// another is a new desk in the same bubble, with the same keys.
+func (d *desk) another(t *testing.T) *desk {
+	t.Helper()
+	other := newDesk(t, d.dir, d.fakes)
+	other.plugged, other.jump = d.plugged, d.jump
+	t.Cleanup(other.leave)
+	return other
 }
 
 // rename starts the engine anew, with the user under that name.
@@ -240,7 +284,7 @@ func TestBeginRefuses(t *testing.T) {
 			{"a path for a key", d.me, signin.Ask{KeyID: k.key().Path}, signin.ErrKeyNotFound},
 			{"a test of no method", d.me, signin.Ask{Kind: signin.KindTest, Method: signin.MethodAsk{ID: "nope"}}, method.ErrNotFound},
 			{"a removal of no method", d.me, signin.Ask{Kind: signin.KindRemoveMethod, Method: signin.MethodAsk{ID: "nope"}}, method.ErrNotFound},
-			{"a method of unknown type", d.me, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "token"}}, signin.ErrBadRequest},
+			{"a method of unknown type", d.me, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "pigeon"}}, signin.ErrBadRequest},
 			{"a method's name with a line break", d.me, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key", Name: "a\nb"}}, method.ErrBadName},
 			{"a method's name that is taken", d.me, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key", Name: "KEY AA"}}, method.ErrNameTaken},
 		}

@@ -19,14 +19,26 @@ const rpName = "Fob"
 // canAdd refuses what could not be added.
 func (r *Request) canAdd() error {
 	m := &r.ask.Method
-	if m.Type != string(method.TypeKey) {
+	adds := 1
+	switch method.Type(m.Type) {
+	case method.TypeKey:
+		if m.Backup {
+			adds = 2
+		}
+		if m.Serial != "" {
+			return fmt.Errorf("%w: a key is added without a token's serial number", ErrBadRequest)
+		}
+	case method.TypeToken:
+		if m.Backup || m.BackupName != "" || r.ask.KeyID != "" {
+			return fmt.Errorf("%w: a token is added alone", ErrBadRequest)
+		}
+		if err := r.canActivate(); err != nil {
+			return err
+		}
+	default:
 		return fmt.Errorf("%w: a method of type %q cannot be added", ErrBadRequest, m.Type)
 	}
-	adds := 1
-	if m.Backup {
-		adds = 2
-	}
-	if len(r.methods)+adds > method.MaxPerUser {
+	if len(method.Of(r.methods, method.Type(m.Type)))+adds > method.MaxPerType {
 		return method.ErrTooMany
 	}
 	for _, name := range []string{m.Name, m.BackupName} {
@@ -44,18 +56,32 @@ func (r *Request) canAdd() error {
 		return fmt.Errorf("%w: %q", method.ErrNameTaken, m.Name)
 	}
 	r.stepUpNeed()
-	_, err := r.e.plugged(r.ask.KeyID)
-	return err
+	if m.Type == string(method.TypeKey) {
+		_, err := r.e.plugged(r.ask.KeyID)
+		return err
+	}
+	if len(r.methods) > 0 {
+		return r.canApprove()
+	}
+	return nil
 }
 
-// addMethod registers a key and, if asked, a second one. The user's first method needs no approval;
-// every later one a fresh one at the strongest strength that the user has registered.
+// addMethod registers a key and, if asked, a second one, or a token. The user's first method needs no
+// approval; every later one a fresh one at the strongest strength that the user has registered.
 func (r *Request) addMethod() (outcome, error) {
 	if len(r.methods) > 0 {
 		if err := r.stepUp(); err != nil {
 			return outcome{}, err
 		}
 	}
+	if r.ask.Method.Type == string(method.TypeToken) {
+		return r.activate()
+	}
+	return r.addKeys()
+}
+
+// addKeys registers a key and, if asked, a second one.
+func (r *Request) addKeys() (outcome, error) {
 	key, err := r.newKey(r.ctx, r.ask.KeyID)
 	if err != nil {
 		return outcome{}, err
@@ -84,19 +110,24 @@ func (r *Request) addMethod() (outcome, error) {
 	}}, nil
 }
 
-// stepUp is the approval of a change of methods. It stands in the log by itself: the tap was given,
-// whatever becomes of the change.
+// stepUp is the approval of a change of methods. It stands in the log by itself: the tap was given, or
+// the code typed, whatever becomes of the change.
 func (r *Request) stepUp() error {
 	r.touchFor("to approve: %s", r.subject())
-	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", r.ask.Method.Name)
-	if err != nil {
-		return err
-	}
-	if _, err := r.decide(a, "step-up: may change sign-in methods", nil); err != nil {
+	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true}
+	if _, err := r.resolve(w, "step-up: may change sign-in methods", nil); err != nil {
 		return err
 	}
 	r.unseal()
 	return nil
+}
+
+// about names the method that the request adds, removes or changes.
+func (r *Request) about() string {
+	if r.ask.Method.Name != "" {
+		return r.ask.Method.Name
+	}
+	return r.ask.Method.Serial
 }
 
 // newKey finds the key to register: the one that is plugged in, or of several the one that a person
@@ -106,9 +137,9 @@ func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
 	if err != nil {
 		return fido.Key{}, err
 	}
-	if len(keys) > 1 && len(r.methods) > 0 {
+	if mine := method.Of(r.methods, method.TypeKey); len(keys) > 1 && len(mine) > 0 {
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool {
-			return r.asks(ctx, holder{key: k, methods: r.methods}) == nil
+			return r.asks(ctx, holder{key: k, methods: mine}) == nil
 		})
 		if err := context.Cause(ctx); err != nil {
 			return fido.Key{}, err
@@ -158,7 +189,7 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 // enrol makes a credential on the key, verifies its attestation, tests it with a second tap, and
 // puts it on disk. Until the test it counts for nothing.
 func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Method, uint64, error) {
-	defer r.withdraw()
+	defer r.withdraw(OfferByKey)
 	if name == "" {
 		name = method.FreeName(r.methods, k.Name)
 	}
@@ -170,7 +201,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	if err != nil {
 		return method.Method{}, 0, err
 	}
-	r.withdraw()
+	r.withdraw(OfferByKey)
 	need := policy.Key
 	if info.HasUV() {
 		need = policy.Verified
@@ -188,7 +219,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 		if err := r.unchanged(tx); err != nil {
 			return err
 		}
-		stored, err := method.Add(tx, m, registration)
+		stored, err := method.AddKey(tx, m, registration)
 		m = stored
 		return err
 	}, r.approvedBy(a, fmt.Sprintf("registered the key “%s”", name)))
@@ -219,8 +250,8 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
 	letGo, err := r.blink(ctx, holder{key: k}, uv, func(ctx context.Context) (err error) {
 		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
-			RPID: r.e.rpID, RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
-			Algorithm: algorithm, Exclude: credentialIDs(r.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
+			RPID: r.e.rpID(), RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
+			Algorithm: algorithm, Exclude: credentialIDs(method.Of(r.methods, method.TypeKey)), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
 		}, r.opLimit())
 		return err
 	})
@@ -231,7 +262,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 		return m, reg, err
 	}
 	letGo()
-	proved, err := fido.VerifyAttestation(r.e.rpID, hash, []int{algorithm}, made)
+	proved, err := fido.VerifyAttestation(r.e.rpID(), hash, []int{algorithm}, made)
 	if err != nil {
 		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
 	}
@@ -241,7 +272,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	m = method.Method{
 		ID: id, UID: r.e.cfg.Owner.UID, User: r.e.cfg.Owner.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
 		Key: &method.Key{
-			RPID: r.e.rpID, CredentialID: proved.CredentialID, PublicKey: proved.PublicKey, Algorithm: proved.Algorithm,
+			RPID: r.e.rpID(), CredentialID: proved.CredentialID, PublicKey: proved.PublicKey, Algorithm: proved.Algorithm,
 			AAGUID: proved.AAGUID, Counter: proved.Counter, UV: proved.UserVerified, Attestation: proved.Attestation, KeyID: k.ID,
 		},
 	}

@@ -7,9 +7,12 @@ import (
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // KeyView is a plugged key, or one that is there and cannot be used.
@@ -37,7 +40,7 @@ func (e *Engine) Keys(_ context.Context, c caller.Caller) ([]KeyView, error) {
 	views := make([]KeyView, 0, len(keys)+len(problems))
 	for _, k := range keys {
 		v := KeyView{Key: k}
-		for _, m := range ms {
+		for _, m := range method.Of(ms, method.TypeKey) {
 			if m.Key.KeyID == k.ID {
 				v.Methods = append(v.Methods, m.ID)
 			}
@@ -115,7 +118,9 @@ type Status struct {
 	Place      caller.Place
 	Pending    int
 	Methods    int
+	Tokens     int
 	Keys       int
+	Vault      vault.Status
 	LogSeq     uint64
 	LogHead    [32]byte
 	Problems   []string // plain sentences
@@ -150,7 +155,15 @@ func (e *Engine) Status(_ context.Context, c caller.Caller) (Status, error) {
 		}
 	}
 	note(e.cfg.Store.View(func(tx *store.Tx) (err error) {
-		s.LogSeq, s.LogHead, err = audit.Head(tx)
+		if s.LogSeq, s.LogHead, err = audit.Head(tx); err != nil {
+			return err
+		}
+		if s.Tokens, err = token.Count(tx); err != nil {
+			return err
+		}
+		note(clock.Check(tx, e.cfg.Clock.Now()))
+		note(e.lockedOut(tx))
+		s.Vault, err = e.cfg.Vault.Status(tx)
 		return err
 	}))
 	return s, nil

@@ -39,7 +39,7 @@ type holder struct {
 // ms. only restricts it to one key, by id; about names the method that the request is about. The
 // caller calls done on the approval once it is on disk or given up.
 func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method.Method, only, about string) (approval, error) {
-	defer r.withdraw()
+	defer r.withdraw(OfferByKey)
 	holders, err := r.holders(ctx, ms, only)
 	if err != nil {
 		return approval{}, err
@@ -215,7 +215,7 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 	if err != nil {
 		return approval{}, err
 	}
-	args := fido.AssertArgs{RPID: r.e.rpID, ClientDataHash: hash[:], Allow: credentialIDs(h.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin}
+	args := fido.AssertArgs{RPID: r.e.rpID(), ClientDataHash: hash[:], Allow: credentialIDs(h.methods), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin}
 	answers, err := r.e.cfg.Devices.Assert(ctx, h.key, args, r.opLimit())
 	if err != nil {
 		return approval{}, err
@@ -313,14 +313,14 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 		return err
 	}
 	_, err = r.e.cfg.Devices.Assert(ctx, h.key, fido.AssertArgs{
-		RPID: r.e.rpID, ClientDataHash: hash[:], Allow: credentialIDs(h.methods), Silent: true,
+		RPID: r.e.rpID(), ClientDataHash: hash[:], Allow: credentialIDs(h.methods), Silent: true,
 	}, preflightLimit)
 	return err
 }
 
 // choose lets a person pick one of several keys by touching it.
 func (r *Request) choose(ctx context.Context, among []holder) (fido.Key, error) {
-	defer r.withdraw()
+	defer r.withdraw(OfferByKey)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errCancelled)
 	type result struct {

@@ -18,8 +18,14 @@ const (
 	KindAddMethod    Kind = "add-method"
 	KindRemoveMethod Kind = "remove-method"
 	KindTest         Kind = "test"
+	KindResync       Kind = "resync"
 	KindSetPIN       Kind = "set-pin"
 	KindReset        Kind = "reset"
+	KindUnblock      Kind = "unblock"
+	KindChangeToken  Kind = "change-token"
+	KindExportTokens Kind = "export-tokens"
+	KindChangeVault  Kind = "change-vault"
+	KindBackup       Kind = "backup"
 )
 
 // Decision is how a request ended; empty while it is pending.
@@ -44,6 +50,10 @@ type Ask struct {
 	Claimed Claimed
 	KeyID   string // set-pin and reset: which key; elsewhere: only this key
 	Method  MethodAsk
+	Token   TokenAsk
+	Vault   VaultAsk
+	// Code is a code that was typed already (VerifyCode); nil if none was. The engine wipes it.
+	Code *secret.Secret
 }
 
 // Claimed is what the requester says about the occasion, made safe to show.
@@ -53,15 +63,53 @@ type Claimed struct {
 	Command caller.Text
 }
 
-// MethodAsk says which method an add-method, remove-method or test request is about.
+// MethodAsk says which method an add-method, remove-method, test or resync request is about.
 type MethodAsk struct {
 	ID         string
 	Type       string
+	Serial     string // of the token to add
 	Name       string
 	Backup     bool
 	BackupName string
 	Force      bool
 }
+
+// TokenAsk says what a change-token request does to which token.
+type TokenAsk struct {
+	Serial string
+	Action TokenAction
+	Force  bool // also if it is the user's last method
+}
+
+// TokenAction is a change of a token that may concern a sign-in method.
+type TokenAction string
+
+// The actions.
+const (
+	TokenUnassign TokenAction = "unassign"
+	TokenDisable  TokenAction = "disable"
+	TokenEnable   TokenAction = "enable"
+)
+
+// VaultAsk says what a change-vault request does to which slot.
+type VaultAsk struct {
+	Action VaultAction
+	ID     string // of the slot to change or remove
+	Type   string // of the slot to add
+	Name   string // of the slot to add
+	// Passphrase is the new one; the engine wipes it.
+	Passphrase *secret.Secret
+}
+
+// VaultAction is a change of the vault's slots.
+type VaultAction string
+
+// The actions.
+const (
+	SlotAdd    VaultAction = "add"
+	SlotChange VaultAction = "change"
+	SlotRemove VaultAction = "remove"
+)
 
 // View is a request as its user may see it: a copy, safe to keep.
 type View struct {
@@ -101,13 +149,23 @@ const (
 	OfferPick    OfferState = "pick"    // another request waits for the same key
 	OfferPaused  OfferState = "paused"  // blinking stopped after its share; pick to go on
 	OfferPIN     OfferState = "pin"     // waits for the key's PIN
+	OfferCode    OfferState = "code"    // waits for a code to be typed
 	OfferFailed  OfferState = "failed"
 	OfferDone    OfferState = "done"
 )
 
+// OfferType says how an offer is taken.
+type OfferType string
+
+// The types of offer.
+const (
+	OfferByKey  OfferType = "key"
+	OfferByCode OfferType = "code"
+)
+
 // Offer is one way in which a pending request can be satisfied.
 type Offer struct {
-	Type       string // "key"
+	Type       OfferType
 	KeyID      string
 	KeyName    string
 	MethodID   string // empty while it is not known which method the key holds
@@ -124,6 +182,7 @@ type PromptType string
 const (
 	PromptTouch   PromptType = "touch"
 	PromptPIN     PromptType = "pin"
+	PromptCode    PromptType = "code"
 	PromptConfirm PromptType = "confirm"
 )
 
@@ -140,11 +199,18 @@ type Prompt struct {
 	Expect    string // what must be typed to confirm; plain Enter if empty
 }
 
-// Answer is a person's answer to a prompt. The engine takes ownership of PIN and wipes it.
+// Answer is a person's answer to a prompt. The engine takes ownership of PIN and Code and wipes them.
 type Answer struct {
 	Prompt  string
 	PIN     *secret.Secret
+	Code    *secret.Secret
 	Confirm string
+}
+
+// Wipe forgets what is secret in the answer.
+func (a Answer) Wipe() {
+	a.PIN.Wipe()
+	a.Code.Wipe()
 }
 
 // Event is one change that a subscriber is told of: a request's whole new state, or the user's

@@ -22,12 +22,18 @@ type kind struct {
 
 // kinds holds the steps of every kind of request.
 var kinds = map[Kind]kind{
-	KindSignIn:       {check: (*Request).canTap, run: (*Request).signIn},
+	KindSignIn:       {check: (*Request).canSignIn, run: (*Request).signIn},
 	KindTest:         {check: (*Request).canTest, run: (*Request).testMethod},
 	KindAddMethod:    {check: (*Request).canAdd, run: (*Request).addMethod},
 	KindRemoveMethod: {check: (*Request).canRemove, run: (*Request).removeMethod},
+	KindResync:       {check: (*Request).canResync, run: (*Request).resync},
 	KindSetPIN:       {check: (*Request).canCare, run: (*Request).setPIN},
 	KindReset:        {check: (*Request).canCare, run: (*Request).reset},
+	KindUnblock:      {check: (*Request).canUnblock, run: (*Request).unblock},
+	KindChangeToken:  {check: (*Request).canChangeToken, run: (*Request).changeToken},
+	KindExportTokens: {check: (*Request).canExport, run: (*Request).exportTokens},
+	KindChangeVault:  {check: (*Request).canChangeVault, run: (*Request).changeVault},
+	KindBackup:       {check: (*Request).canExport, run: (*Request).backup},
 }
 
 // Request is one thing in which a person takes part, from Begin to its decision. It is safe for
@@ -53,9 +59,11 @@ type Request struct {
 	view      View
 	prompts   []*openPrompt
 	promptSeq int
-	purpose   string // of a touch: "to approve: …"
-	telling   bool   // tell is about to be called
-	sealed    bool   // a decision is being written: too late to deny
+	purpose   string        // of a touch: "to approve: …"
+	telling   bool          // tell is about to be called
+	sealed    bool          // a decision is being written: too late to deny
+	checking  chan struct{} // a typed code is being checked: closed when it is known whether that decides
+	yield     Yield
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
 }
@@ -163,10 +171,17 @@ func (r *Request) finish(d Decision, err error, fill func(*View)) {
 	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door, "decision", d)
 }
 
-// stop ends the request for a reason, unless its decision is being written already.
+// stop ends the request for a reason, unless its decision is being written already. While a typed code
+// is checked it waits until it is known whether that was the decision.
 func (r *Request) stop(why error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for r.checking != nil {
+		checked := r.checking
+		r.mu.Unlock()
+		<-checked
+		r.mu.Lock()
+	}
 	if r.sealed || !r.view.Pending() || r.ctx.Err() != nil {
 		return ErrNotPending
 	}
@@ -195,6 +210,24 @@ func (r *Request) unseal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = false
+}
+
+// check seals the request while it is found out whether a typed code decides it; the function that it
+// returns is told.
+func (r *Request) check() (checked func(decided bool), err error) {
+	if err := r.seal(); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checking = make(chan struct{})
+	return func(decided bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.sealed = decided
+		close(r.checking)
+		r.checking = nil
+	}, nil
 }
 
 // publish changes the view and tells everyone who watches.
@@ -258,17 +291,19 @@ func (r *Request) snapshot() View {
 // offer changes the offer of a key, adding it if it is new.
 func (r *Request) offer(keyID string, change func(*Offer)) {
 	r.publish(func(v *View) {
-		at := slices.IndexFunc(v.Offers, func(o Offer) bool { return o.KeyID == keyID })
+		at := slices.IndexFunc(v.Offers, func(o Offer) bool { return o.Type == OfferByKey && o.KeyID == keyID })
 		if at < 0 {
 			at = len(v.Offers)
-			v.Offers = append(v.Offers, Offer{Type: "key", KeyID: keyID, State: OfferWaiting})
+			v.Offers = append(v.Offers, Offer{Type: OfferByKey, KeyID: keyID, State: OfferWaiting})
 		}
 		change(&v.Offers[at])
 	})
 }
 
-// withdraw takes all offers back, between one step and the next.
-func (r *Request) withdraw() { r.publish(func(v *View) { v.Offers = nil }) }
+// withdraw takes all offers of a type back, between one step and the next.
+func (r *Request) withdraw(t OfferType) {
+	r.publish(func(v *View) { v.Offers = slices.DeleteFunc(v.Offers, func(o Offer) bool { return o.Type == t }) })
+}
 
 // openPrompt is a prompt that waits for its answer.
 type openPrompt struct {
@@ -278,22 +313,8 @@ type openPrompt struct {
 
 // prompt asks the person something and waits for the answer.
 func (r *Request) prompt(ctx context.Context, p Prompt) (Answer, error) {
-	open := &openPrompt{Prompt: p, answers: make(chan Answer, 1)}
-	r.publish(func(*View) {
-		r.promptSeq++
-		open.ID = fmt.Sprintf("p%d", r.promptSeq)
-		r.prompts = append(r.prompts, open)
-	})
-	defer func() {
-		r.publish(func(*View) {
-			r.prompts = slices.DeleteFunc(r.prompts, func(o *openPrompt) bool { return o == open })
-		})
-		select { // an answer that came too late is not kept
-		case late := <-open.answers:
-			late.PIN.Wipe()
-		default:
-		}
-	}()
+	open := r.openPrompt(p)
+	defer r.closePrompt(open)
 	select {
 	case a := <-open.answers:
 		return a, nil
@@ -302,24 +323,53 @@ func (r *Request) prompt(ctx context.Context, p Prompt) (Answer, error) {
 	}
 }
 
+func (r *Request) openPrompt(p Prompt) *openPrompt {
+	open := &openPrompt{Prompt: p, answers: make(chan Answer, 1)}
+	r.publish(func(*View) {
+		r.promptSeq++
+		open.ID = fmt.Sprintf("p%d", r.promptSeq)
+		r.prompts = append(r.prompts, open)
+	})
+	return open
+}
+
+func (r *Request) closePrompt(open *openPrompt) {
+	r.publish(func(*View) {
+		r.prompts = slices.DeleteFunc(r.prompts, func(o *openPrompt) bool { return o == open })
+	})
+	select { // an answer that came too late is not kept
+	case late := <-open.answers:
+		late.Wipe()
+	default:
+	}
+}
+
 // answer hands an answer to the prompt that it names. Only the first one counts.
-func (r *Request) answer(a Answer) error {
+func (r *Request) answer(a Answer) (err error) {
+	defer func() {
+		if err != nil {
+			a.Wipe()
+		}
+	}()
+	if a.Code.Len() > 0 {
+		if a.Code, err = parseCode(a.Code); err != nil {
+			return err
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := slices.IndexFunc(r.prompts, func(o *openPrompt) bool { return o.ID == a.Prompt })
 	if at < 0 {
-		a.PIN.Wipe()
 		return ErrNotPending
 	}
-	if open := r.prompts[at]; (open.Type == PromptPIN) != (a.PIN.Len() > 0) {
-		a.PIN.Wipe()
+	open := r.prompts[at]
+	if (open.Type == PromptPIN) != (a.PIN.Len() > 0) || (open.Type == PromptCode) != (a.Code.Len() > 0) {
 		return fmt.Errorf("%w: this prompt asks for something else", ErrBadRequest)
 	}
 	select {
-	case r.prompts[at].answers <- a:
+	case open.answers <- a:
 		return nil
 	default:
-		a.PIN.Wipe()
 		return ErrNotPending
 	}
 }

@@ -1,54 +1,42 @@
 package signin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
 )
 
-// canTap refuses a request for which nobody could tap anything.
-func (r *Request) canTap() error {
-	if len(r.methods) == 0 {
-		return ErrNoMethod
-	}
-	seen, err := r.e.plugged(r.ask.KeyID)
-	r.seen = seen
-	return err
-}
+// canSignIn refuses a sign-in that nobody could approve.
+func (r *Request) canSignIn() error { return r.canApprove() }
 
-// signIn is a tap on one of the user's keys.
+// signIn is a tap on one of the user's keys, or a code of one of their tokens.
 func (r *Request) signIn() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
-	if err != nil {
-		return outcome{}, err
-	}
-	return r.decide(a, "", nil)
+	return r.resolve(wanted{need: r.ask.Require, methods: r.methods, only: r.ask.KeyID, typed: true}, "", nil)
 }
 
 // canTest refuses the test of a method that is not there.
 func (r *Request) canTest() error {
-	if r.ask.Method.ID == "" {
-		return r.canTap()
+	if r.ask.Method.ID != "" {
+		m, err := r.methodByID(r.ask.Method.ID)
+		if err != nil {
+			return err
+		}
+		r.methods = []method.Method{m}
 	}
-	m, err := r.methodByID(r.ask.Method.ID)
-	if err != nil {
-		return err
-	}
-	r.methods = []method.Method{m}
-	return r.canTap()
+	return r.canApprove()
 }
 
-// testMethod is a tap that lets nobody in: it shows that a method works.
+// testMethod lets nobody in: it shows that a method works.
 func (r *Request) testMethod() (outcome, error) {
 	r.touchFor("to test it")
-	a, err := r.approve(r.ctx, r.ask.Require, r.methods, r.ask.KeyID, "")
-	if err != nil {
-		return outcome{}, err
-	}
-	out, err := r.decide(a, "test", nil)
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, only: r.ask.KeyID, typed: true}, "test", nil)
 	if err == nil {
 		r.e.announceMethods()
 	}
@@ -65,7 +53,7 @@ func (r *Request) canRemove() error {
 		return fmt.Errorf("%w: register another first, or remove it with --force", method.ErrLast)
 	}
 	r.stepUpNeed()
-	return r.canTap()
+	return r.canApprove()
 }
 
 // removeMethod takes a method away, after a fresh approval at the strongest strength that the user
@@ -76,21 +64,50 @@ func (r *Request) removeMethod() (outcome, error) {
 		return outcome{}, err
 	}
 	r.touchFor("to approve: removing the method “%s” of %s", gone.Name, gone.User)
-	a, err := r.approve(r.ctx, r.ask.Require, r.methods, "", gone.Name)
-	if err != nil {
-		return outcome{}, err
-	}
-	out, err := r.decide(a, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
-		if err := r.unchanged(tx); err != nil {
-			return err
-		}
-		_, err := method.Remove(tx, gone.UID, gone.ID, r.ask.Method.Force)
-		return err
+	w := wanted{need: r.ask.Require, methods: r.methods, about: gone.Name, typed: true}
+	out, err := r.resolve(w, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
+		return r.dropMethod(tx, gone, r.ask.Method.Force)
 	})
 	if err == nil {
 		r.e.announceMethods()
 	}
 	return out, err
+}
+
+// dropMethod takes a method away, in the transaction of the approval of it.
+func (r *Request) dropMethod(tx *store.Tx, gone method.Method, force bool) error {
+	if err := r.unchanged(tx); err != nil {
+		return err
+	}
+	if _, err := method.Remove(tx, gone.UID, gone.ID, force); err != nil {
+		return err
+	}
+	if gone.Token == nil {
+		return nil
+	}
+	_, err := token.Deactivate(tx, gone.Token.Serial)
+	if errors.Is(err, token.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// canUnblock refuses to lift a lock of typed answers where there is nothing but typed answers.
+func (r *Request) canUnblock() error {
+	if len(r.methods) > 0 && len(method.Of(r.methods, method.TypeKey)) == 0 {
+		return fmt.Errorf("%w: this is lifted by a tap on a security key, and you have none registered: wait until it ends", ErrNotStrong)
+	}
+	r.ask.Require = max(r.ask.Require, policy.Key)
+	r.stepUpNeed()
+	return r.canApprove()
+}
+
+// unblock lets codes be typed again after too many wrong ones. A code is no approval for that.
+func (r *Request) unblock() (outcome, error) {
+	r.touchFor("to approve: %s", r.subject())
+	return r.resolve(wanted{need: r.ask.Require, methods: r.methods}, "codes may be typed again", func(tx *store.Tx) error {
+		return lockout.Lift(tx, r.uid())
+	})
 }
 
 // stepUpNeed raises what the request requires to the strongest strength that is registered.

@@ -2,7 +2,10 @@ package signin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/fido"
@@ -22,8 +25,14 @@ var kindWords = map[Kind]string{
 	KindAddMethod:    "new sign-in method",
 	KindRemoveMethod: "removal of a sign-in method",
 	KindTest:         "test of a sign-in method",
+	KindResync:       "bringing a token back into step",
 	KindSetPIN:       "PIN of a key",
 	KindReset:        "reset of a key",
+	KindUnblock:      "letting codes be typed again",
+	KindChangeToken:  "change of a token",
+	KindExportTokens: "export of all tokens' seeds",
+	KindChangeVault:  "change of the vault's slots",
+	KindBackup:       "backup of everything, seeds included",
 }
 
 // subject names the request: "sign-in for alice by app:1000:mailer".
@@ -55,9 +64,25 @@ func (r *Request) words(offers []Offer) (prompts []Prompt, progress string) {
 		}
 	}
 	if len(touch) > 0 {
-		return prompts, r.touchText(strings.Join(touch, " or "))
+		note = r.touchText(strings.Join(touch, " or "))
+		if at := slices.IndexFunc(r.prompts, func(o *openPrompt) bool { return o.Type == PromptCode }); at >= 0 {
+			note += ", or type a code"
+		}
 	}
 	return prompts, note
+}
+
+// purposeOf is what an answer is for, as touchFor said.
+func (r *Request) purposeOf() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.purpose
+}
+
+// firstUpper begins a sentence.
+func firstUpper(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // touchText asks for a touch; where nobody can tell whether the requester sits at this desk, it

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a make target needs and lacks.
 #
-#   deps.sh build|demo|test ...
+#   deps.sh build|demo|test|bench ...
 #
 # Each thing is looked for by what it gives (a program, a library's pkg-config file), so that a system
 # that has it from elsewhere is left alone; only what is missing is installed. Nothing missing: no
@@ -18,6 +18,7 @@ need() { # need PACKAGE CHECK...: wants PACKAGE where CHECK fails
 has() { command -v "$1"; }
 has_headers() { echo '#include <stdlib.h>' | cc -E -; }
 has_libfido2() { pkg-config --exists libfido2; }
+has_pam_oath() { ls /lib/*/security/pam_oath.so /usr/lib/*/security/pam_oath.so /usr/lib/security/pam_oath.so 2>/dev/null | grep -q .; }
 has_certificates() {
 	[ -n "${SSL_CERT_FILE:-}" ] || [ -s /etc/ssl/certs/ca-certificates.crt ] ||
 		[ -s /etc/pki/tls/certs/ca-bundle.crt ] || [ -s /etc/ssl/cert.pem ]
@@ -34,15 +35,24 @@ for group in "$@"; do
 		;;
 	demo)
 		need fido2-tools has fido2-assert
+		need oathtool has oathtool
+		;;
+	bench)
+		need libpam-oath has_pam_oath
+		need pamtester has pamtester
 		;;
 	test)
+		need age has age
 		need fido2-tools has fido2-assert
+		need gnome-keyring has gnome-keyring-daemon
+		need oathtool has oathtool
+		need pskctool has pskctool
 		need dbus-daemon has dbus-daemon
 		need libglib2.0-bin has gdbus
 		need util-linux has setpriv
 		;;
 	*)
-		echo "deps.sh: there is no group \"$group\": it is build, demo or test" >&2
+		echo "deps.sh: there is no group \"$group\": it is build, demo, test or bench" >&2
 		exit 2
 		;;
 	esac

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # A sign-in from start to end, to watch: a private daemon, a key, its registration, a sign-in that is
-# approved by a tap, its receipt, and one that is denied. It fails where a step does not end as it says.
+# approved by a tap, its receipt, a fob whose code signs in once and not twice, and a sign-in that is
+# denied. It fails where a step does not end as it says.
+#
+# The fob is made of its seed and oathtool, which shows what a fob's display would.
 #
 # The key is a software key on a pty, which this script touches when it waits; KEY=1 takes the keys
 # that are plugged in, and you touch. Nothing is left behind, but for the credential on a real key,
@@ -120,7 +123,38 @@ say "The same, checked by libfido2's own tool, which knows nothing of Fob:"
 run fido2-assert -V -p -i "$dir/receipt/assertion" "$dir/receipt/public-key.pem" "${type:-es256}" || fail "fido2-assert does not accept the signature"
 say "  (it says nothing: the signature is valid)"
 
-step "5. A program asks, and it was not you"
+step "5. A fob takes the key's place, for the day the key is at home"
+say "Its maker sends a file with the seed. You import it, and show with two codes in a row that you hold the fob."
+serial=DEMO-0042
+seed=$(od -An -N 20 -t x1 /dev/urandom | tr -d ' \n')
+printf 'serial,user,secret\n%s,%s,%s\n' "$serial" "$(id -un)" "$seed" >"$dir/fobs.csv"
+presses=0
+# press: presses the fob's button; its code goes to $code and, as the display shows it, to the screen.
+press() {
+	code=$(oathtool --hotp --counter="$presses" "$seed") || fail "the fob shows nothing"
+	presses=$((presses + 1))
+	printf '\n       ╭───────────────────╮\n       │  ╔═════════════╗  │\n       │  ║   %s%s %s%s   ║ ◉│  (the finger presses the fob)\n       │  ╚═════════════╝  │\n       ╰───────────────────╯\n\n' \
+		"$bold" "${code:0:3}" "${code:3}" "$plain"
+	[ -n "$real" ] || sleep "$pause"
+}
+run fob tokens import "$dir/fobs.csv" --columns serial=serial,user=user,secret=secret --secret hex --type hotp || fail "the fob could not be imported"
+rm "$dir/fobs.csv"
+press
+first=$code
+press
+printf '%s\n%s\n' "$first" "$code" >"$dir/typed"
+run fob methods add token "$serial" --name Fob --code - <"$dir/typed" || fail "the fob could not be registered"
+say "The key approved it first: whoever finds a fob cannot add it by themselves. Now its code signs you in:"
+press
+echo "$code" >"$dir/typed"
+run fob verify --service mailer --code - <"$dir/typed" || fail "the code did not sign in"
+say "${bold}approved${plain} (exit code 0). The same code once more, as somebody would who looked over your shoulder:"
+ended=0
+run fob verify --service mailer --code - <"$dir/typed" || ended=$?
+[ "$ended" = 1 ] || fail "a code that was used ended with exit code $ended, not 1"
+say "${bold}refused${plain} (exit code 1)."
+
+step "6. A program asks, and it was not you"
 say "You do not touch the key, and deny: in another terminal now, in the tray later."
 rm -f "$dir/hand"
 command_line "fob verify --service stranger"
@@ -137,7 +171,7 @@ unset 'running[request]'
 grep -q '"decision": "denied"' "$dir/denied" || fail "the request was not denied"
 say "${bold}denied${plain} (exit code 1)."
 
-step "6. The record"
+step "7. The record"
 run fob log || fail "the log cannot be read"
 
 printf '\n%sThat was all of it.%s Nothing is left behind. README.md says how to use it for real.\n' "$bold" "$plain"

@@ -1,0 +1,368 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
+	"github.com/fobproject/fob/internal/lockout"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
+	"github.com/fobproject/fob/internal/vault"
+)
+
+// wrongCode is the log's word for a typed code that was not accepted. Such an entry decides nothing by
+// itself.
+const wrongCode = "wrong-code"
+
+// parseCode reads a typed code.
+func parseCode(typed *secret.Secret) (*secret.Secret, error) {
+	code, err := oath.ParseCode(typed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	return code, nil
+}
+
+// VerifyCode is a sign-in by a code that was typed already: it is right, and the decision is on disk
+// when VerifyCode returns, or it fails: with oath.ErrWrong and the like. No key blinks, and nobody is
+// asked. It takes ownership of a.Code. It is safe for concurrent use: of many calls with the same code
+// one is approved at most.
+func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, error) {
+	defer a.Code.Wipe()
+	code, err := parseCode(a.Code)
+	if err != nil {
+		return View{}, err
+	}
+	defer code.Wipe()
+	if a.Kind != "" && a.Kind != KindSignIn {
+		return View{}, fmt.Errorf("%w: only a sign-in can be begun with a code", ErrBadRequest)
+	}
+	r, err := e.admit(c, a, (*Request).canCode)
+	if err != nil {
+		return View{}, err
+	}
+	if err := e.enter(); err != nil {
+		return View{}, err
+	}
+	defer e.running.Done()
+	r.ctx, r.end = context.WithCancelCause(ctx)
+	defer r.end(errCancelled)
+	out, err := r.decideByCode(code, r.checkOne(r.methods), "", nil)
+	if err != nil {
+		return View{}, err
+	}
+	r.view.Decision = Approved
+	out.view(&r.view)
+	return r.view, nil
+}
+
+// canCode refuses a sign-in for which no code could be right.
+func (r *Request) canCode() error {
+	if len(r.methods) == 0 {
+		return ErrNoMethod
+	}
+	if r.ask.Require > policy.Code {
+		return fmt.Errorf("%w: a code proves less than %s", ErrWeaker, r.ask.Require)
+	}
+	if len(method.Of(r.methods, method.TypeToken)) == 0 {
+		return ErrNoToken
+	}
+	return nil
+}
+
+// codeProblem says why none of the methods' codes could be typed now; nil if one could.
+func (r *Request) codeProblem(ms []method.Method) error {
+	tokens := method.Of(ms, method.TypeToken)
+	if r.ask.Require > policy.Code {
+		return fmt.Errorf("%w (%s is needed)", ErrNotStrong, r.ask.Require)
+	}
+	if len(tokens) == 0 {
+		return ErrNoToken
+	}
+	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+		return err
+	}
+	return r.e.cfg.Store.View(func(tx *store.Tx) error {
+		if err := lockout.Check(tx, r.uid(), r.from(), r.e.cfg.Clock.Moment()); err != nil {
+			return err
+		}
+		for _, m := range tokens {
+			switch _, err := usable(tx, m); {
+			case err == nil:
+				return nil
+			case !errors.Is(err, token.ErrDisabled) && !errors.Is(err, token.ErrNotFound):
+				return err
+			}
+		}
+		return token.ErrDisabled
+	})
+}
+
+// endsCodes reports whether err means that no code will do for a while: the offer ends, others go on.
+func endsCodes(err error) bool {
+	return slices.ContainsFunc([]error{lockout.ErrLocked, vault.ErrSealed, clock.ErrBack, oath.ErrOutOfStep, token.ErrDisabled, store.ErrDamaged},
+		func(e error) bool { return errors.Is(err, e) })
+}
+
+// codeOffer is the standing offer to type a code.
+type codeOffer struct {
+	r     *Request
+	names string
+	open  *openPrompt
+}
+
+// offerCodes asks for a code of one of the methods.
+func (r *Request) offerCodes(ms []method.Method) *codeOffer {
+	c := &codeOffer{r: r}
+	tokens := method.Of(ms, method.TypeToken)
+	slices.SortStableFunc(tokens, func(a, b method.Method) int {
+		switch {
+		case a.Default == b.Default:
+			return 0
+		case a.Default:
+			return -1
+		default:
+			return 1
+		}
+	})
+	var names []string
+	for _, m := range tokens {
+		names = append(names, "“"+m.Name+"”")
+	}
+	c.names = strings.Join(names, " or ")
+	offer := Offer{Type: OfferByCode, State: OfferCode}
+	if len(tokens) == 1 {
+		offer.MethodID, offer.MethodName = tokens[0].ID, tokens[0].Name
+	}
+	r.publish(func(v *View) { v.Offers = append(v.Offers, offer) })
+	c.ask("")
+	return c
+}
+
+// ask opens the prompt.
+func (c *codeOffer) ask(hint string) {
+	c.open = c.r.openPrompt(Prompt{Type: PromptCode, Text: hint + "Type the code that " + c.names + " shows " + c.r.purposeOf()})
+}
+
+// answers gives what is typed; nil, which gives nothing for ever, once the offer has ended.
+func (c *codeOffer) answers() <-chan Answer {
+	if c.open == nil {
+		return nil
+	}
+	return c.open.answers
+}
+
+// again asks once more after a code that did not count.
+func (c *codeOffer) again(why error) {
+	c.close()
+	c.ask(firstUpper(why.Error()) + ". ")
+}
+
+// failed ends the offer and says why.
+func (c *codeOffer) failed(why error) {
+	c.close()
+	c.r.publish(func(v *View) {
+		for i := range v.Offers {
+			if v.Offers[i].Type == OfferByCode {
+				v.Offers[i].State, v.Offers[i].Err = OfferFailed, why
+			}
+		}
+	})
+}
+
+func (c *codeOffer) withdraw() {
+	c.close()
+	c.r.withdraw(OfferByCode)
+}
+
+func (c *codeOffer) close() {
+	if c.open != nil {
+		c.r.closePrompt(c.open)
+		c.open = nil
+	}
+}
+
+// codeCheck checks typed codes in the transaction of the decision and notes that they are spent. It
+// returns the method that they prove, or why they do not count.
+type codeCheck func(tx *store.Tx, seeds *vault.Sealer, code *secret.Secret, now clock.Moment) (method.Method, error)
+
+// decideByCode puts the approval by a typed code on disk, together with what apply changes, if the code
+// is right. A wrong one is counted, also on disk, before anybody hears that it was wrong. The code is
+// wiped.
+func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
+	defer code.Wipe()
+	seeds, err := r.e.cfg.Vault.Sealer(token.Purpose)
+	if err != nil {
+		return outcome{}, err
+	}
+	checked, err := r.check()
+	if err != nil {
+		return outcome{}, err
+	}
+	var refused error
+	var seq uint64
+	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
+		now := r.e.cfg.Clock.Moment()
+		entry, err := r.judge(tx, now, func() (method.Method, error) { return check(tx, seeds, code, now) })
+		if refused = err; err != nil && entry == nil {
+			return err
+		}
+		if err == nil {
+			entry.Reason = reason
+			if apply != nil {
+				if err := apply(tx); err != nil {
+					return err
+				}
+			}
+		}
+		stored, err := audit.Append(tx, *entry)
+		seq = stored.Seq
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	checked(err == nil)
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{view: func(v *View) {
+		v.Strength, v.SelfAsserted, v.LogSeq = policy.Code, r.e.cfg.SelfAsserted, seq
+	}}, nil
+}
+
+// judge lets check look at a typed code unless the user is locked out, counts, and makes the log's
+// entry: an approval's, or, together with the reason, that of a code which did not count. Without an
+// entry the transaction fails with the error.
+func (r *Request) judge(tx *store.Tx, now clock.Moment, check func() (method.Method, error)) (*audit.Entry, error) {
+	if err := lockout.Check(tx, r.uid(), r.from(), now); err != nil {
+		return nil, err
+	}
+	m, err := check()
+	switch {
+	case err == nil:
+		if _, err := method.Touch(tx, r.uid(), m.ID, now.Wall); err != nil && !errors.Is(err, method.ErrNotFound) {
+			return nil, err
+		}
+		if err := errors.Join(lockout.Right(tx, r.uid(), r.from()), clock.Note(tx, now.Wall)); err != nil {
+			return nil, err
+		}
+		e := r.entry(Approved, "")
+		e.Strength, e.Method, e.MethodName = policy.Code.String(), m.ID, m.Name
+		return &e, nil
+	case errors.Is(err, oath.ErrWrong):
+		locked, countErr := lockout.Wrong(tx, r.uid(), r.from(), now)
+		if countErr != nil {
+			return nil, countErr
+		}
+		if locked != nil {
+			err = locked
+		}
+	case !errors.Is(err, oath.ErrUsed):
+		return nil, err
+	}
+	e := r.entry(wrongCode, err.Error())
+	return &e, err
+}
+
+// checkOne checks one code against each of the methods' tokens.
+func (r *Request) checkOne(ms []method.Method) codeCheck {
+	return func(tx *store.Tx, seeds *vault.Sealer, code *secret.Secret, now clock.Moment) (method.Method, error) {
+		worst := error(nil) // of the tokens that could not be asked
+		used, wrong := false, false
+		for _, m := range method.Of(ms, method.TypeToken) {
+			err := r.tokenStep(tx, seeds, m, now, func(t token.Token, seed *secret.Secret, s oath.State) (oath.State, error) {
+				return oath.Verify(t.Params, seed, code, s, now.Wall)
+			})
+			switch {
+			case err == nil:
+				return m, nil
+			case errors.Is(err, oath.ErrUsed):
+				used = true
+			case errors.Is(err, oath.ErrWrong):
+				wrong = true
+			case errors.Is(err, store.ErrStorage):
+				return method.Method{}, err
+			default:
+				worst = err
+			}
+		}
+		switch {
+		case used:
+			return method.Method{}, oath.ErrUsed
+		case wrong || worst == nil:
+			return method.Method{}, oath.ErrWrong
+		}
+		return method.Method{}, worst
+	}
+}
+
+// tokenStep lets step judge codes of a method's token, and keeps the state after it.
+func (r *Request) tokenStep(tx *store.Tx, seeds *vault.Sealer, m method.Method, now clock.Moment, step func(token.Token, *secret.Secret, oath.State) (oath.State, error)) error {
+	t, err := usable(tx, m)
+	if err != nil {
+		return err
+	}
+	return r.seedStep(tx, seeds, t, now, step)
+}
+
+// seedStep is tokenStep for a token that is no method yet.
+func (r *Request) seedStep(tx *store.Tx, seeds *vault.Sealer, t token.Token, now clock.Moment, step func(token.Token, *secret.Secret, oath.State) (oath.State, error)) error {
+	if t.Kind == oath.TOTP {
+		if err := clock.Check(tx, now.Wall); err != nil {
+			return err
+		}
+	}
+	sealed, err := token.SealedSeed(tx, t.Serial)
+	if err != nil {
+		return err
+	}
+	before, err := token.State(tx, t.Serial)
+	if err != nil {
+		return err
+	}
+	seed, err := seeds.Open(token.Key(t.Serial), sealed)
+	if err != nil {
+		return err
+	}
+	defer seed.Wipe()
+	after, err := step(t, seed, before)
+	if err != nil {
+		return err
+	}
+	return token.Advance(tx, t.Serial, after)
+}
+
+// usable gives the token of a method, unless its codes prove nothing any more.
+func usable(tx *store.Tx, m method.Method) (token.Token, error) {
+	t, err := token.Get(tx, m.Token.Serial)
+	switch {
+	case err != nil:
+		return token.Token{}, err
+	case t.Owner == nil || t.Owner.UID != m.UID || t.Method != m.ID:
+		return token.Token{}, token.ErrNotFound
+	case t.Disabled:
+		return token.Token{}, token.ErrDisabled
+	}
+	return t, nil
+}
+
+func (r *Request) uid() uint32 { return r.e.cfg.Owner.UID }
+
+// from says whose wrong codes the caller's are counted with.
+func (r *Request) from() lockout.From {
+	if r.caller.Place == caller.PlaceRemote {
+		return lockout.Remote
+	}
+	return lockout.Local
+}

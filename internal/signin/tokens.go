@@ -1,0 +1,271 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
+)
+
+// The log's words for changes of tokens in which nobody need take part.
+const (
+	kindImport = "import-tokens"
+	kindAssign = "assign-token"
+)
+
+// Tokens lists tokens of the registry, those of a user where it is not empty, ascending from the one
+// behind q.After on; more says that others follow.
+func (e *Engine) Tokens(ctx context.Context, c caller.Caller, user string, q token.Query) (found []token.Token, more bool, err error) {
+	if err := e.own(c); err != nil {
+		return nil, false, err
+	}
+	if user != "" {
+		owner, err := e.userByName(ctx, user)
+		if err != nil {
+			return nil, false, err
+		}
+		q.UID = &owner.UID
+	}
+	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
+		found, more, err = token.List(tx, q)
+		return err
+	})
+	return found, more, err
+}
+
+// userByName finds a user of the system; empty is the instance's own.
+func (e *Engine) userByName(ctx context.Context, name string) (Owner, error) {
+	if name == "" || name == e.cfg.Owner.Name {
+		return e.cfg.Owner, nil
+	}
+	found, err := e.cfg.Users(ctx, []string{name})
+	if err != nil {
+		return Owner{}, err
+	}
+	owner, ok := found[name]
+	if !ok {
+		return Owner{}, fmt.Errorf("%w: %q", ErrUnknownUser, caller.Clean(name))
+	}
+	return owner, nil
+}
+
+// Token gives one token, or token.ErrNotFound.
+func (e *Engine) Token(_ context.Context, c caller.Caller, serial string) (t token.Token, err error) {
+	if err := e.own(c); err != nil {
+		return t, err
+	}
+	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
+		t, err = token.Get(tx, serial)
+		return err
+	})
+	return t, err
+}
+
+// AssignToken gives a token to a user, by login name: the instance's own where it is empty.
+func (e *Engine) AssignToken(ctx context.Context, c caller.Caller, serial, user string) (token.Token, error) {
+	if err := e.own(c); err != nil {
+		return token.Token{}, err
+	}
+	owner, err := e.userByName(ctx, user)
+	if err != nil {
+		return token.Token{}, err
+	}
+	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) {
+		t, err := token.Assign(tx, serial, token.Owner{UID: owner.UID, User: owner.Name})
+		if err != nil {
+			return t, err
+		}
+		return t, e.note(tx, kindAssign, c.UID, fmt.Sprintf("the token %s belongs to %s", t.Serial, owner.Name))
+	})
+}
+
+// RenameToken gives a token a name for people.
+func (e *Engine) RenameToken(ctx context.Context, c caller.Caller, serial, name string) (token.Token, error) {
+	if err := e.own(c); err != nil {
+		return token.Token{}, err
+	}
+	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) { return token.Rename(tx, serial, name) })
+}
+
+func (e *Engine) changeToken(ctx context.Context, change func(*store.Tx) (token.Token, error)) (t token.Token, err error) {
+	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		t, err = change(tx)
+		return err
+	})
+	return t, err
+}
+
+// canChangeToken refuses a change of a token that is not there, and one that would take the last method
+// away unless it is forced. What concerns no sign-in method needs no approval.
+func (r *Request) canChangeToken() error {
+	a := &r.ask.Token
+	switch a.Action {
+	case TokenUnassign, TokenDisable, TokenEnable:
+	default:
+		return fmt.Errorf("%w: there is no change %q of a token", ErrBadRequest, caller.Clean(string(a.Action)))
+	}
+	t, err := r.e.Token(context.Background(), r.caller, a.Serial)
+	if err != nil {
+		return err
+	}
+	a.Serial, r.ask.Method.Name = t.Serial, t.Title()
+	if t.Method == "" {
+		return nil
+	}
+	if a.Action != TokenEnable && len(r.methods) == 1 && !a.Force {
+		return fmt.Errorf("%w: register another first, or force it", method.ErrLast)
+	}
+	r.stepUpNeed()
+	return r.canApprove()
+}
+
+// changeToken takes a token from its user, disables it or enables it again. Where it is a sign-in method
+// that is a change of the user's methods, and needs a fresh approval.
+func (r *Request) changeToken() (outcome, error) {
+	a := r.ask.Token
+	t, err := r.e.Token(r.ctx, r.caller, a.Serial)
+	if err != nil {
+		return outcome{}, err
+	}
+	done := fmt.Sprintf("%s the token %s", map[TokenAction]string{TokenUnassign: "unassigned", TokenDisable: "disabled", TokenEnable: "enabled"}[a.Action], t.Serial)
+	change := func(tx *store.Tx) error {
+		now, err := token.Get(tx, t.Serial)
+		if err != nil {
+			return err
+		}
+		if now.Method != t.Method {
+			return ErrMethodsChanged // it was activated meanwhile
+		}
+		if a.Action != TokenUnassign {
+			_, err := token.SetDisabled(tx, t.Serial, a.Action == TokenDisable)
+			return err
+		}
+		if m, err := r.methodByID(t.Method); err == nil {
+			if err := r.dropMethod(tx, m, a.Force); err != nil {
+				return err
+			}
+		}
+		_, err = token.Unassign(tx, t.Serial)
+		return err
+	}
+	if t.Method == "" {
+		seq, err := r.commit(change, r.entry(Approved, done))
+		return outcome{view: func(v *View) { v.LogSeq = seq }}, err
+	}
+	r.touchFor("to approve: %s “%s”", r.subject(), t.Title())
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: t.Serial, typed: true}, done, change)
+	if err == nil {
+		r.e.announceMethods()
+	}
+	return out, err
+}
+
+// canExport refuses to hand out seeds where nobody could approve it.
+func (r *Request) canExport() error {
+	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+		return err
+	}
+	r.stepUpNeed()
+	return r.canApprove()
+}
+
+// exportTokens hands all tokens with their seeds to whoever began the request.
+func (r *Request) exportTokens() (outcome, error) {
+	r.touchFor("to approve: %s", r.subject())
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true}, "exported all tokens with their seeds", nil)
+	if err == nil {
+		r.yieldTo(Yield{Tokens: r.e.exported()})
+	}
+	return out, err
+}
+
+// Exported is a token with what an export needs to bring it elsewhere.
+type Exported struct {
+	token.Token
+	State oath.State
+	// Seed is the reader's to wipe.
+	Seed *secret.Secret
+}
+
+// exportPage is how many tokens are read at a time: whoever takes them may be slow, and a commit may
+// have to wait for a transaction that reads.
+const exportPage = 500
+
+// exported yields all tokens with their seeds.
+func (e *Engine) exported() iter.Seq2[Exported, error] {
+	return func(yield func(Exported, error) bool) {
+		for after, more := "", true; more; {
+			page, err := e.exportedPage(after, &more)
+			if err != nil {
+				yield(Exported{}, err)
+				return
+			}
+			for _, t := range page {
+				if after = t.Serial; !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (e *Engine) exportedPage(after string, more *bool) (page []Exported, err error) {
+	seeds, err := e.cfg.Vault.Sealer(token.Purpose)
+	if err != nil {
+		return nil, err
+	}
+	err = e.cfg.Store.View(func(tx *store.Tx) error {
+		found, others, err := token.List(tx, token.Query{After: after, Limit: exportPage})
+		if err != nil {
+			return err
+		}
+		*more = others
+		for _, t := range found {
+			sealed, err := token.SealedSeed(tx, t.Serial)
+			if err != nil {
+				return err
+			}
+			seed, err := seeds.Open(token.Key(t.Serial), sealed)
+			if err != nil {
+				return fmt.Errorf("token %s: %w", t.Serial, err)
+			}
+			s, err := token.State(tx, t.Serial)
+			if err != nil {
+				return err
+			}
+			page = append(page, Exported{Token: t, State: s, Seed: seed})
+		}
+		return nil
+	})
+	return page, err
+}
+
+// Yield is what an approved request gives to whoever began it, and to nobody else: no listing, event or
+// log has it. At most one field is set.
+type Yield struct {
+	// RecoveryKey is a new recovery key of the vault, to be written down.
+	RecoveryKey *secret.Secret
+	// Tokens are all tokens with their seeds.
+	Tokens iter.Seq2[Exported, error]
+	// Backup is the whole database with the key that opens what is sealed in it.
+	Backup *Backup
+}
+
+// Yield is what the request gives once it is approved.
+func (r *Request) Yield() Yield {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.yield
+}
+
+func (r *Request) yieldTo(y Yield) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.yield = y
+}

@@ -1,0 +1,230 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/lockout"
+	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
+	"github.com/fobproject/fob/internal/vault"
+)
+
+// kindRestore is the log's word for Restore, which is no request.
+const kindRestore = "restore"
+
+// Vault says how the vault is, and by which slots it can be opened.
+func (e *Engine) Vault(_ context.Context, c caller.Caller) (s vault.Status, err error) {
+	if err := e.own(c); err != nil {
+		return vault.Status{}, err
+	}
+	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
+		s, err = e.cfg.Vault.Status(tx)
+		return err
+	})
+	return s, err
+}
+
+// LockVault forgets the vault's key: until it is unlocked, what needs a secret fails with
+// vault.ErrSealed. Keys go on working.
+func (e *Engine) LockVault(c caller.Caller) error {
+	if err := e.own(c); err != nil {
+		return err
+	}
+	e.cfg.Vault.Lock()
+	return nil
+}
+
+// UnlockVault opens the vault: by a passphrase or the recovery key, or, with nil, by itself. It takes
+// ownership of by.
+func (e *Engine) UnlockVault(ctx context.Context, c caller.Caller, by *secret.Secret) error {
+	defer by.Wipe()
+	if err := e.own(c); err != nil {
+		return err
+	}
+	if by == nil {
+		return e.cfg.Vault.Open(ctx)
+	}
+	return e.cfg.Vault.Unlock(ctx, by)
+}
+
+// canChangeVault refuses a change of slots that makes no sense. Before the first sign-in method there is
+// nobody to approve it.
+func (r *Request) canChangeVault() error {
+	switch a := r.ask.Vault; a.Action {
+	case SlotAdd, SlotChange, SlotRemove:
+	default:
+		return fmt.Errorf("%w: there is no change %q of the vault", ErrBadRequest, caller.Clean(string(a.Action)))
+	}
+	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+		return err
+	}
+	r.ask.Method.Name = r.ask.Vault.Name
+	r.stepUpNeed()
+	if len(r.methods) == 0 {
+		return nil
+	}
+	return r.canApprove()
+}
+
+// changeVault adds, changes or removes a slot. What takes long is done before the approval, so that the
+// old way in works until the new one is on disk.
+func (r *Request) changeVault() (outcome, error) {
+	a := r.ask.Vault
+	defer a.Passphrase.Wipe()
+	change, err := r.prepareSlot(a)
+	if err != nil {
+		return outcome{}, err
+	}
+	committed := false
+	defer func() { change.Done(context.WithoutCancel(r.ctx), committed) }()
+	slot := string(change.Slot().Type) + " " + change.Slot().ID
+	done := map[VaultAction]string{SlotAdd: "added", SlotChange: "changed", SlotRemove: "removed"}[a.Action] + " a way to open the vault: " + slot
+	var out outcome
+	if len(r.methods) == 0 {
+		seq, commitErr := r.commit(func(tx *store.Tx) error {
+			if err := r.unchanged(tx); err != nil {
+				return err
+			}
+			return change.Apply(tx)
+		}, r.entry(Approved, done))
+		out, err = outcome{view: func(v *View) { v.LogSeq = seq }}, commitErr
+	} else {
+		r.touchFor("to approve: %s", r.subject())
+		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: slot, typed: true}, done, change.Apply)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	committed = true
+	r.yieldTo(Yield{RecoveryKey: change.Recovery()})
+	return out, nil
+}
+
+func (r *Request) prepareSlot(a VaultAsk) (*vault.Change, error) {
+	v := r.e.cfg.Vault
+	switch a.Action {
+	case SlotAdd:
+		return v.PrepareAdd(r.ctx, vault.SlotSpec{Type: vault.SlotType(a.Type), Name: a.Name, Passphrase: a.Passphrase})
+	case SlotChange:
+		return v.PrepareChange(r.ctx, a.ID, a.Passphrase)
+	default:
+		return v.PrepareRemove(r.ctx, a.ID)
+	}
+}
+
+// Backup is everything that an instance knows, with the key to what is sealed in it.
+type Backup struct {
+	Made    time.Time
+	DataKey *secret.Secret
+	store.Copy
+}
+
+// backup hands everything to whoever began the request.
+func (r *Request) backup() (outcome, error) {
+	r.touchFor("to approve: %s", r.subject())
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true}, "made a backup", nil)
+	if err != nil {
+		return outcome{}, err
+	}
+	b := &Backup{Made: r.e.cfg.Clock.Now().UTC()}
+	if b.DataKey, err = r.e.cfg.Vault.DataKey(); err == nil {
+		b.Copy, err = r.e.cfg.Store.Copy()
+	}
+	if err != nil {
+		return outcome{err: fmt.Errorf("it was approved, but the backup could not be made: %w", err), view: out.view}, nil
+	}
+	r.yieldTo(Yield{Backup: b})
+	return out, nil
+}
+
+// Restored says what a restored backup brought.
+type Restored struct {
+	Made    time.Time
+	Methods int
+	Tokens  int
+}
+
+// Restore puts a backup in the place of an empty state, all of it or nothing. Codes of before are not
+// accepted again: tokens that count time go on with the next code, those that count presses must be
+// brought back into step. It takes ownership of b.
+func (e *Engine) Restore(ctx context.Context, c caller.Caller, b *Backup) (Restored, error) {
+	defer b.DataKey.Wipe()
+	if err := e.own(c); err != nil {
+		return Restored{}, err
+	}
+	e.restoring.Lock()
+	defer e.restoring.Unlock()
+	e.mu.Lock()
+	pending := len(e.requests)
+	e.mu.Unlock()
+	if pending > 0 {
+		return Restored{}, fmt.Errorf("%w: %d requests are pending", ErrNotEmpty, pending)
+	}
+	change, err := e.cfg.Vault.PrepareAdopt(ctx, b.DataKey)
+	if err != nil {
+		return Restored{}, err
+	}
+	var done Restored
+	err = e.cfg.Store.Replace(ctx, b.Copy, e.emptyOnly, func(tx *store.Tx) (err error) {
+		done, err = e.settle(tx, c, b, change)
+		return err
+	})
+	change.Done(context.WithoutCancel(ctx), err == nil)
+	if err != nil {
+		return Restored{}, err
+	}
+	e.announceMethods()
+	return done, nil
+}
+
+// emptyOnly fails where there is something that a backup would replace.
+func (e *Engine) emptyOnly(tx *store.Tx) error {
+	ms, err := method.List(tx, e.cfg.Owner.UID)
+	if err != nil {
+		return err
+	}
+	ts, _, err := token.List(tx, token.Query{Limit: 1})
+	if err == nil && len(ms)+len(ts) > 0 {
+		err = ErrNotEmpty
+	}
+	return err
+}
+
+// settle makes sure, in the transaction that restores, that all of it can be read, and that nothing of
+// it counts for more than it did.
+func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.Change) (Restored, error) {
+	done := Restored{Made: b.Made}
+	ms, err := method.List(tx, e.cfg.Owner.UID)
+	if err != nil {
+		return done, err
+	}
+	now := e.cfg.Clock.Now()
+	err = token.Restore(tx, func(t token.Token, s oath.State) oath.State {
+		done.Tokens++
+		return oath.Restored(t.Params, s, now)
+	})
+	if err != nil {
+		return done, err
+	}
+	if err := errors.Join(change.Fits(tx), change.Apply(tx)); err != nil {
+		return done, err
+	}
+	done.Methods = len(ms)
+	return done, e.note(tx, kindRestore, c.UID, fmt.Sprintf("restored a backup made on %s", b.Made.UTC().Format(time.DateTime)))
+}
+
+// lockedOut says for how long codes are refused, for the status; nil if they are not.
+func (e *Engine) lockedOut(tx *store.Tx) error {
+	err := lockout.Check(tx, e.cfg.Owner.UID, lockout.Local, e.cfg.Clock.Moment())
+	if err != nil && !errors.Is(err, lockout.ErrLocked) {
+		return fmt.Errorf("the count of wrong codes cannot be read: %w", err)
+	}
+	return err
+}
