@@ -79,7 +79,7 @@ on this machine, or as --map says; else the token is nobody's, and is listed.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&i.format, "format", "auto", "what the file is: auto, pskc, entra, graph or csv `format`")
-	flags.StringVar(&i.columns, "columns", "", "`list` such as serial=SN,secret=3 that tells a table's columns by name or number:\nserial, secret, user, manufacturer, model, type, algorithm, digits, period, counter")
+	flags.StringVar(&i.columns, "columns", "", "`list` such as serial=SN,secret=3 that tells a table's columns by name or\nnumber: serial, secret, user, manufacturer, model, type, algorithm,\ndigits, period, counter")
 	flags.StringVar(&i.secretEncoding, "secret", "", "`encoding` of a table's or a typed seed: hex or base32")
 	flags.StringVar(&i.kind, "type", "", "`type` of tokens that the file says nothing of: totp or hotp (default totp)")
 	flags.StringVar(&i.algorithm, "algorithm", "", "their `algorithm`: SHA1, SHA256 or SHA512 (default SHA1)")
@@ -91,7 +91,7 @@ on this machine, or as --map says; else the token is nobody's, and is listed.`,
 	flags.BoolVar(&i.dryRun, "dry-run", false, "say what would be imported, and import nothing")
 	flags.BoolVar(&i.typed, "typed", false, "ask for the seed of one token")
 	flags.StringVar(&i.serial, "serial", "", "serial `number` of the token that is typed")
-	flags.StringVar(&i.key, "key", "", "read the key of an encrypted file, in hexadecimal, from standard input: `-` is the only value")
+	flags.StringVar(&i.key, "key", "", "read the key of an encrypted file, in hex, from standard input: `-` alone")
 	passphraseFlag(cmd, &i.passphrase)
 	flags.StringVar(&i.seed, "seed", "", "read the seed that is typed from standard input: `-` is the only value")
 	complete(cmd, "format", "auto", "pskc", "entra", "graph", "csv")
