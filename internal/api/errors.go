@@ -129,7 +129,7 @@ var meanings = map[Code]Meaning{
 	CodeClockBack:     {409, busPrefix + "ClockWentBack", ExitDevice},
 	CodeTokenExists:   {409, busPrefix + "TokenExists", ExitUsage},
 	CodeTokenAssigned: {409, busPrefix + "TokenAssigned", ExitUsage},
-	CodeTokenDisabled: {409, busPrefix + "TokenDisabled", ExitUsage},
+	CodeTokenDisabled: {403, busPrefix + "TokenDisabled", ExitDenied},
 	CodeTokenActive:   {409, busPrefix + "TokenActive", ExitUsage},
 	CodeImport:        {422, busPrefix + "ImportRefused", ExitUsage},
 	CodeNotEmpty:      {409, busPrefix + "NotEmpty", ExitUsage},

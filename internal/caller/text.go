@@ -20,6 +20,9 @@ type Text struct{ s string }
 // Clean makes outside text safe to show. White space of any kind becomes a single space; what was
 // cut ends in an ellipsis.
 func Clean(s string) Text {
+	if isPlain(s) {
+		return Text{s}
+	}
 	var b strings.Builder
 	n, space := 0, false
 	for len(s) > 0 {
@@ -47,6 +50,19 @@ func Clean(s string) Text {
 		n++
 	}
 	return Text{b.String()}
+}
+
+// isPlain reports whether s is printable ASCII that needs no cleaning, as most text is.
+func isPlain(s string) bool {
+	if len(s) >= MaxText || strings.HasPrefix(s, " ") || strings.HasSuffix(s, " ") {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == ' ' && s[i-1] == ' ' {
+			return false
+		}
+	}
+	return true
 }
 
 // String is the cleaned text.

@@ -152,6 +152,42 @@ func TestLookupThatHangs(t *testing.T) {
 	})
 }
 
+func TestByNames(t *testing.T) {
+	t.Run("finds those who exist, and nobody else", func(t *testing.T) {
+		l := fake(t, `echo '`+alice+`'; echo 'root:x:0:0::/root:/bin/sh'; exit 2`) // as getent does where one is unknown
+		found, err := l.ByNames(t.Context(), []string{"alice", "0", "nobody-here", "-x", "a:b", ""})
+		if err != nil || len(found) != 1 || found["alice"].UID != 1000 {
+			t.Errorf("found %+v, %v", found, err)
+		}
+	})
+	t.Run("asks for many at a time", func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		names := make([]string, 250)
+		for n := range names {
+			names[n] = fmt.Sprintf("user%d", n)
+		}
+		found, err := fake(t, `echo $# >>`+log+`; shift 2; for n; do echo "$n:x:1:1::/:/"; done`).ByNames(t.Context(), names)
+		if err != nil || len(found) != len(names) {
+			t.Errorf("found %d, %v", len(found), err)
+		}
+		if b, err := os.ReadFile(log); err != nil || string(b) != "102\n102\n52\n" {
+			t.Errorf("getent was asked for %q, %v", b, err)
+		}
+	})
+	t.Run("says nothing of any where the name service fails", func(t *testing.T) {
+		for _, script := range []string{`exit 3`, `echo '` + alice + `'; exit 1`, `echo nonsense`, `exec yes`} {
+			if found, err := fake(t, script).ByNames(t.Context(), []string{"alice"}); !errors.Is(err, ErrUnavailable) || found != nil {
+				t.Errorf("%s: %+v, %v", script, found, err)
+			}
+		}
+	})
+	t.Run("asks nothing for nobody", func(t *testing.T) {
+		if found, err := fake(t, `exit 3`).ByNames(t.Context(), []string{"-x"}); err != nil || len(found) != 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
+}
+
 func TestRealGetent(t *testing.T) {
 	var l Lookup
 	if _, err := l.command(); err != nil {
@@ -166,6 +202,9 @@ func TestRealGetent(t *testing.T) {
 	}
 	if u, err := l.ByUID(t.Context(), 0); err != nil || u != root {
 		t.Errorf("uid 0 is %+v, %v", u, err)
+	}
+	if found, err := l.ByNames(t.Context(), []string{"root", "no-such-user-here"}); err != nil || len(found) != 1 || found["root"] != root {
+		t.Errorf("of two, %+v, %v", found, err)
 	}
 	if u, err := l.ByName(t.Context(), "0"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("the name 0 is %+v, %v", u, err)

@@ -247,7 +247,10 @@ func (i *Import) write(tx *store.Tx) error {
 			return err
 		}
 	}
-	reason := fmt.Sprintf("imported %d tokens", len(i.rows))
+	reason := "imported a token"
+	if len(i.rows) > 1 {
+		reason = fmt.Sprintf("imported %d tokens", len(i.rows))
+	}
 	if !i.o.Source.IsZero() {
 		reason += " from " + i.o.Source.String()
 	}
