@@ -107,6 +107,12 @@ var rules = []rule{
 		reason: "types that everything shares depend on nothing but the standard library",
 	},
 	{
+		of:     []string{"internal/provision"},
+		only:   []string{"internal/secret"},
+		std:    true,
+		reason: "files with seeds are hostile input: what reads them knows neither the daemon nor its database",
+	},
+	{
 		of:     []string{"internal/client"},
 		only:   []string{"internal/api", "internal/fido"},
 		reason: "a client knows the wire and how to check a receipt, nothing of the daemon's inside",

@@ -46,6 +46,7 @@ for group in "$@"; do
 		need fido2-tools has fido2-assert
 		need gnome-keyring has gnome-keyring-daemon
 		need oathtool has oathtool
+		need pskc-utils has pskc2csv
 		need pskctool has pskctool
 		need dbus-daemon has dbus-daemon
 		need libglib2.0-bin has gdbus

@@ -15,7 +15,7 @@ failed=0
 for file in $(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do
 	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
 		echo "fuzz: $target in $(dirname "$file") for $FUZZTIME"
-		if go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$(dirname "$file")" >"$out" 2>&1 || by_its_clock; then
+		if go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 20x "$(dirname "$file")" >"$out" 2>&1 || by_its_clock; then
 			grep '^fuzz: elapsed' "$out" | tail -n 1
 		else
 			cat "$out"
