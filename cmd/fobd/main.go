@@ -50,6 +50,7 @@ func run(args []string, out, errOut io.Writer) int {
 	if err := daemon.Harden(); err != nil {
 		return fail(errOut, err, daemon.ExitFailure)
 	}
+	daemon.TuneMemory()
 	if o.Executable, err = daemon.Executable(); err != nil {
 		return fail(errOut, err, daemon.ExitFailure)
 	}

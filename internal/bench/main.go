@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ func main() {
 	flag.DurationVar(&o.idle, "idle", 40*time.Second, "for how `long` the idle daemon is watched")
 	flag.StringVar(&o.only, "only", "", "take the rows of this `part` alone: tap, store, daemon, code or users")
 	bareDir := flag.String("bare", "", "")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of this process to this `file`: of use with -only users")
 	flag.Parse()
 	if *bareDir != "" {
 		if err := serveBare(*bareDir); err != nil {
@@ -30,6 +32,14 @@ func main() {
 		return
 	}
 
+	if *profile != "" {
+		stopProfile, err := startProfile(*profile)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(2)
+		}
+		defer stopProfile()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	rows, err := measure(ctx, o)
 	stop()
@@ -45,6 +55,22 @@ func main() {
 			os.Exit(1)
 		}
 	}
+}
+
+// startProfile writes a profile until the function that it returns is called.
+func startProfile(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot write the profile: %w", err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // options are the command line.

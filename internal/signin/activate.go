@@ -12,7 +12,6 @@ import (
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
-	"github.com/fobproject/fob/internal/vault"
 )
 
 // canActivate refuses a token that cannot become a method of the user.
@@ -57,7 +56,7 @@ func (r *Request) activate() (outcome, error) {
 		shown: fmt.Sprintf("the token “%s”", t.Title()),
 		once:  t.Kind == oath.TOTP,
 		done:  fmt.Sprintf("registered the token %s as “%s”", t.Serial, m.Name),
-		step: func(tx *store.Tx, seeds *vault.Sealer, now clock.Moment, step tokenStepFunc) (method.Method, error) {
+		step: func(tx *store.Tx, seeds *seedBox, now clock.Moment, step tokenStepFunc) (method.Method, error) {
 			t, err := token.Get(tx, t.Serial)
 			if err != nil {
 				return m, err
@@ -127,7 +126,7 @@ func (r *Request) resync() (outcome, error) {
 	out, err := r.prove(proof{
 		shown: fmt.Sprintf("“%s”", m.Name),
 		done:  fmt.Sprintf("brought “%s” back into step", m.Name),
-		step: func(tx *store.Tx, seeds *vault.Sealer, now clock.Moment, step tokenStepFunc) (method.Method, error) {
+		step: func(tx *store.Tx, seeds *seedBox, now clock.Moment, step tokenStepFunc) (method.Method, error) {
 			return m, r.tokenStep(tx, seeds, m, now, step)
 		},
 		apply: func(tx *store.Tx) error {
@@ -149,7 +148,7 @@ type proof struct {
 	shown string // what shows the codes, for people
 	once  bool   // one code is enough if it is right at once
 	done  string // for the log
-	step  func(*store.Tx, *vault.Sealer, clock.Moment, tokenStepFunc) (method.Method, error)
+	step  func(*store.Tx, *seedBox, clock.Moment, tokenStepFunc) (method.Method, error)
 	apply func(*store.Tx) error
 }
 
@@ -194,7 +193,7 @@ func (r *Request) askCode(text string) (*secret.Secret, error) {
 
 // one checks a single code.
 func (p proof) one() codeCheck {
-	return func(tx *store.Tx, seeds *vault.Sealer, code *secret.Secret, now clock.Moment) (method.Method, error) {
+	return func(tx *store.Tx, seeds *seedBox, code *secret.Secret, now clock.Moment) (method.Method, error) {
 		return p.step(tx, seeds, now, func(t token.Token, seed *secret.Secret, s oath.State) (oath.State, error) {
 			return oath.Verify(t.Params, seed, code, s, now.Wall)
 		})
@@ -203,7 +202,7 @@ func (p proof) one() codeCheck {
 
 // two checks a code together with the one before it.
 func (p proof) two(first *secret.Secret) codeCheck {
-	return func(tx *store.Tx, seeds *vault.Sealer, second *secret.Secret, now clock.Moment) (method.Method, error) {
+	return func(tx *store.Tx, seeds *seedBox, second *secret.Secret, now clock.Moment) (method.Method, error) {
 		return p.step(tx, seeds, now, func(t token.Token, seed *secret.Secret, s oath.State) (oath.State, error) {
 			return oath.Resync(t.Params, seed, first, second, s, now.Wall)
 		})

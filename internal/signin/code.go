@@ -194,17 +194,45 @@ func (c *codeOffer) close() {
 
 // codeCheck checks typed codes in the transaction of the decision and notes that they are spent. It
 // returns the method that they prove, or why they do not count.
-type codeCheck func(tx *store.Tx, seeds *vault.Sealer, code *secret.Secret, now clock.Moment) (method.Method, error)
+type codeCheck func(tx *store.Tx, seeds *seedBox, code *secret.Secret, now clock.Moment) (method.Method, error)
+
+// seedBox opens seeds. What a token says to a code depends on its state alone: it is worked out ahead, on
+// the request's own time, and in the decision's transaction, which others wait for, only if the state has
+// changed by then.
+type seedBox struct {
+	*vault.Sealer
+	ahead  bool                // working ahead: nothing is kept
+	worked map[string]stepDone // by serial number
+}
+
+// stepDone is what became of a token's state.
+type stepDone struct {
+	before, after oath.State
+	err           error
+}
+
+// workAhead runs check without any effect, so that the seeds box knows its answers.
+func (r *Request) workAhead(seeds *seedBox, check codeCheck, code *secret.Secret, now clock.Moment) {
+	seeds.ahead = true
+	_ = r.e.cfg.Store.View(func(tx *store.Tx) error { // what goes wrong here goes wrong again in earnest
+		_, err := check(tx, seeds, code, now)
+		return err
+	})
+	seeds.ahead = false
+}
 
 // decideByCode puts the approval by a typed code on disk, together with what apply changes, if the code
 // is right. A wrong one is counted, also on disk, before anybody hears that it was wrong. The code is
 // wiped.
 func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer code.Wipe()
-	seeds, err := r.e.cfg.Vault.Sealer(token.Purpose)
+	sealer, err := r.e.cfg.Vault.Sealer(token.Purpose)
 	if err != nil {
 		return outcome{}, err
 	}
+	seeds := &seedBox{Sealer: sealer, worked: make(map[string]stepDone)}
+	now := r.e.cfg.Clock.Moment()
+	r.workAhead(seeds, check, code, now)
 	checked, err := r.check()
 	if err != nil {
 		return outcome{}, err
@@ -212,7 +240,6 @@ func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason stri
 	var refused error
 	var seq uint64
 	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
-		now := r.e.cfg.Clock.Moment()
 		entry, err := r.judge(tx, now, func() (method.Method, error) { return check(tx, seeds, code, now) })
 		if refused = err; err != nil && entry == nil {
 			return err
@@ -277,7 +304,7 @@ func (r *Request) judge(tx *store.Tx, now clock.Moment, check func() (method.Met
 
 // checkOne checks one code against each of the methods' tokens.
 func (r *Request) checkOne(ms []method.Method) codeCheck {
-	return func(tx *store.Tx, seeds *vault.Sealer, code *secret.Secret, now clock.Moment) (method.Method, error) {
+	return func(tx *store.Tx, seeds *seedBox, code *secret.Secret, now clock.Moment) (method.Method, error) {
 		worst := error(nil) // of the tokens that could not be asked
 		used, wrong := false, false
 		for _, m := range method.Of(ms, method.TypeToken) {
@@ -308,7 +335,7 @@ func (r *Request) checkOne(ms []method.Method) codeCheck {
 }
 
 // tokenStep lets step judge codes of a method's token, and keeps the state after it.
-func (r *Request) tokenStep(tx *store.Tx, seeds *vault.Sealer, m method.Method, now clock.Moment, step func(token.Token, *secret.Secret, oath.State) (oath.State, error)) error {
+func (r *Request) tokenStep(tx *store.Tx, seeds *seedBox, m method.Method, now clock.Moment, step tokenStepFunc) error {
 	t, err := usable(tx, m)
 	if err != nil {
 		return err
@@ -317,30 +344,43 @@ func (r *Request) tokenStep(tx *store.Tx, seeds *vault.Sealer, m method.Method, 
 }
 
 // seedStep is tokenStep for a token that is no method yet.
-func (r *Request) seedStep(tx *store.Tx, seeds *vault.Sealer, t token.Token, now clock.Moment, step func(token.Token, *secret.Secret, oath.State) (oath.State, error)) error {
+func (r *Request) seedStep(tx *store.Tx, seeds *seedBox, t token.Token, now clock.Moment, step tokenStepFunc) error {
 	if t.Kind == oath.TOTP {
 		if err := clock.Check(tx, now.Wall); err != nil {
 			return err
 		}
 	}
-	sealed, err := token.SealedSeed(tx, t.Serial)
-	if err != nil {
-		return err
-	}
 	before, err := token.State(tx, t.Serial)
 	if err != nil {
 		return err
 	}
-	seed, err := seeds.Open(token.Key(t.Serial), sealed)
+	done, known := seeds.worked[t.Serial]
+	if !known || done.before != before {
+		if done, err = seeds.work(tx, t, before, step); err != nil {
+			return err
+		}
+	}
+	if done.err != nil || seeds.ahead {
+		return done.err
+	}
+	return token.Advance(tx, t.Serial, done.after)
+}
+
+// work opens a token's seed and lets step judge. Its error is that of the seed.
+func (b *seedBox) work(tx *store.Tx, t token.Token, before oath.State, step tokenStepFunc) (stepDone, error) {
+	sealed, err := token.SealedSeed(tx, t.Serial)
 	if err != nil {
-		return err
+		return stepDone{}, err
+	}
+	seed, err := b.Open(token.Key(t.Serial), sealed)
+	if err != nil {
+		return stepDone{}, err
 	}
 	defer seed.Wipe()
-	after, err := step(t, seed, before)
-	if err != nil {
-		return err
-	}
-	return token.Advance(tx, t.Serial, after)
+	done := stepDone{before: before}
+	done.after, done.err = step(t, seed, before)
+	b.worked[t.Serial] = done
+	return done, nil
 }
 
 // usable gives the token of a method, unless its codes prove nothing any more.
