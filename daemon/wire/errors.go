@@ -45,6 +45,7 @@ type row struct {
 // table is searched from the top: what an error wraps may stand in more than one row, so the rows
 // that must not show their text come first.
 var table = []row{
+	{store.ErrBadCopy, api.CodeBadRequest, ""},
 	{store.ErrFull, api.CodeStorage, "the disk is full: nothing was changed and nothing approved. Free some space and try again"},
 	{store.ErrStorage, api.CodeStorage, "cannot write to disk: nothing was changed and nothing approved. See fobd's log"},
 	{store.ErrDamaged, api.CodeStorage, "a stored record is damaged: see fobd's log for which one"},
@@ -67,7 +68,6 @@ var table = []row{
 
 	{signin.ErrImport, api.CodeImport, ""},
 	{signin.ErrNotEmpty, api.CodeNotEmpty, ""},
-	{store.ErrBadCopy, api.CodeBadRequest, ""},
 	{store.ErrNewer, api.CodeBadRequest, ""},
 
 	{lockout.ErrLocked, api.CodeLockedOut, ""},
@@ -110,6 +110,7 @@ var table = []row{
 	{method.ErrBadName, api.CodeBadRequest, ""},
 	{method.ErrLast, api.CodeLastMethod, ""},
 	{method.ErrExists, api.CodeKeyRegistered, ""},
+	{method.ErrOthers, api.CodeForbidden, ""},
 	{method.ErrTooMany, api.CodeConflict, ""},
 	{method.ErrClone, api.CodePossibleClone, ""},
 

@@ -92,12 +92,7 @@ func startBare(ctx context.Context, dir string) (*bare, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server of the limit: %w", err)
 	}
-	socket := filepath.Join(dir, "bare.sock")
-	b.http = &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
+	b.http = clientOf(filepath.Join(dir, "bare.sock"))
 	return b, nil
 }
 
@@ -107,6 +102,15 @@ func (b *bare) stop() error { return errors.Join(b.in.Close(), b.cmd.Wait()) }
 func (b *bare) call(ctx context.Context) error {
 	_, err := post(ctx, b.http, "http://bare/", bareCall)
 	return err
+}
+
+// clientOf is net/http's client on a Unix socket.
+func clientOf(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
 }
 
 // post asks a server for a state.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,7 @@ func codeRows(ctx context.Context, o options, dir string) (rows []Row, err error
 type codeRig struct {
 	*process
 	client *client.Client
+	http   *http.Client
 	fob    fob
 	file   string // the fobs' seeds
 }
@@ -117,6 +119,7 @@ func newCodeRig(ctx context.Context, o options, dir string, fobs int) (r *codeRi
 	if r.client, err = client.New(client.Default(socket)); err != nil {
 		return r, 0, err
 	}
+	r.http = clientOf(socket)
 	status, err := r.client.Status(ctx)
 	if err != nil {
 		return r, 0, err
@@ -171,23 +174,15 @@ func activate(ctx context.Context, c *client.Client, f *fob) error {
 	}
 }
 
-// verify signs in with the next code.
-func (r *codeRig) verify(ctx context.Context) error { return signInBy(ctx, r.client, &r.fob) }
-
-// signInBy signs in with a fob's next code.
-func signInBy(ctx context.Context, c *client.Client, f *fob) error {
-	code, err := f.press()
+// verify signs in with the next code, by the same client as the limit's.
+func (r *codeRig) verify(ctx context.Context) error {
+	code, err := r.fob.press()
 	if err != nil {
 		return err
 	}
-	s, err := c.Begin(ctx, api.BeginRequest{Service: service, Code: api.Secret(code)})
-	if err != nil {
-		return fmt.Errorf("the code was not accepted: %w", err)
-	}
-	defer s.Close()
-	state, err := s.Next()
+	state, err := post(ctx, r.http, "http://fob/v1/requests", api.BeginRequest{Service: service, Code: api.Secret(code)})
 	if err == nil && state.Decision != api.Approved {
-		err = fmt.Errorf("the code was %s", state.Decision)
+		err = fmt.Errorf("the code was %q", state.Decision)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ var (
 	ErrBadName   = errors.New("a name is 1 to 64 printable characters")
 	ErrLast      = errors.New("this is the last sign-in method")
 	ErrExists    = errors.New("this credential is registered already")
+	ErrOthers    = errors.New("these sign-in methods are another user's")
 	ErrClone     = errors.New("the key's counter went back: it may have been cloned")
 )
 

@@ -36,17 +36,33 @@ func key(uid uint32, id string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uid), id...)
 }
 
-// List gives the user's methods, oldest first.
+// List gives the user's methods, oldest first. A method without what its type has is damaged.
 func List(tx *store.Tx, uid uint32) ([]Method, error) {
 	var all []Method
 	for item, err := range bucket.All(tx, key(uid, "")) {
 		if err != nil {
 			return nil, err
 		}
+		if m := item.Value; (m.Type == TypeKey) != (m.Key != nil) || (m.Type == TypeToken) != (m.Token != nil) || m.UID != uid {
+			return nil, fmt.Errorf("%w: the sign-in method at %x", store.ErrDamaged, item.Key)
+		}
 		all = append(all, item.Value)
 	}
 	slices.SortStableFunc(all, func(a, b Method) int { return a.Added.Compare(b.Added) })
 	return all, nil
+}
+
+// OnlyOf gives the methods of a user, and fails with ErrOthers where there are methods of anybody else.
+func OnlyOf(tx *store.Tx, uid uint32) ([]Method, error) {
+	for item, err := range bucket.All(tx, nil) {
+		if err != nil {
+			return nil, err
+		}
+		if item.Value.UID != uid {
+			return nil, fmt.Errorf("%w: uid %d (%s)", ErrOthers, item.Value.UID, caller.Clean(item.Value.User))
+		}
+	}
+	return List(tx, uid)
 }
 
 // Get gives one method of the user, or ErrNotFound.

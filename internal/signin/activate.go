@@ -67,10 +67,7 @@ func (r *Request) activate() (outcome, error) {
 			m.Used = now.Wall.UTC()
 			return m, r.seedStep(tx, seeds, t, now, step)
 		},
-		apply: func(tx *store.Tx) error {
-			if err := r.unchanged(tx); err != nil {
-				return err
-			}
+		apply: r.afterStepUp(func(tx *store.Tx) error {
 			stored, err := method.Add(tx, m)
 			if err != nil {
 				return err
@@ -78,7 +75,7 @@ func (r *Request) activate() (outcome, error) {
 			m = stored
 			_, err = token.Activate(tx, t.Serial, m.UID, m.ID)
 			return err
-		},
+		}),
 	}
 	out, err := r.prove(p)
 	if err != nil {
@@ -129,10 +126,7 @@ func (r *Request) resync() (outcome, error) {
 		step: func(tx *store.Tx, seeds *seedBox, now clock.Moment, step tokenStepFunc) (method.Method, error) {
 			return m, r.tokenStep(tx, seeds, m, now, step)
 		},
-		apply: func(tx *store.Tx) error {
-			_, err := method.Get(tx, m.UID, m.ID)
-			return err
-		},
+		apply: r.afterStepUp(nil),
 	})
 	if err == nil {
 		r.e.announceMethods()

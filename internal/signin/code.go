@@ -110,7 +110,7 @@ func (r *Request) codeProblem(ms []method.Method) error {
 
 // endsCodes reports whether err means that no code will do for a while: the offer ends, others go on.
 func endsCodes(err error) bool {
-	return slices.ContainsFunc([]error{lockout.ErrLocked, vault.ErrSealed, clock.ErrBack, oath.ErrOutOfStep, token.ErrDisabled, store.ErrDamaged},
+	return slices.ContainsFunc([]error{lockout.ErrLocked, vault.ErrSealed, clock.ErrBack, oath.ErrOutOfStep, token.ErrDisabled, token.ErrNotFound, store.ErrDamaged},
 		func(e error) bool { return errors.Is(err, e) })
 }
 
@@ -232,7 +232,9 @@ func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason stri
 	}
 	seeds := &seedBox{Sealer: sealer, worked: make(map[string]stepDone)}
 	now := r.e.cfg.Clock.Moment()
-	r.workAhead(seeds, check, code, now)
+	if r.e.cfg.Store.Writing() {
+		r.workAhead(seeds, check, code, now)
+	}
 	checked, err := r.check()
 	if err != nil {
 		return outcome{}, err
@@ -252,8 +254,7 @@ func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason stri
 				}
 			}
 		}
-		stored, err := audit.Append(tx, *entry)
-		seq = stored.Seq
+		seq, err = log(tx, *entry)
 		return err
 	})
 	if err == nil {
@@ -281,7 +282,7 @@ func (r *Request) judge(tx *store.Tx, now clock.Moment, check func() (method.Met
 		if _, err := method.Touch(tx, r.uid(), m.ID, now.Wall); err != nil && !errors.Is(err, method.ErrNotFound) {
 			return nil, err
 		}
-		if err := errors.Join(lockout.Right(tx, r.uid(), r.from()), clock.Note(tx, now.Wall)); err != nil {
+		if err := lockout.Right(tx, r.uid(), r.from()); err != nil {
 			return nil, err
 		}
 		e := r.entry(Approved, "")
@@ -350,24 +351,21 @@ func (r *Request) seedStep(tx *store.Tx, seeds *seedBox, t token.Token, now cloc
 			return err
 		}
 	}
-	before, err := token.State(tx, t.Serial)
-	if err != nil {
-		return err
-	}
 	done, known := seeds.worked[t.Serial]
-	if !known || done.before != before {
-		if done, err = seeds.work(tx, t, before, step); err != nil {
+	if !known || done.before != t.State {
+		var err error
+		if done, err = seeds.work(tx, t, step); err != nil {
 			return err
 		}
 	}
 	if done.err != nil || seeds.ahead {
 		return done.err
 	}
-	return token.Advance(tx, t.Serial, done.after)
+	return token.Advance(tx, t, done.after)
 }
 
 // work opens a token's seed and lets step judge. Its error is that of the seed.
-func (b *seedBox) work(tx *store.Tx, t token.Token, before oath.State, step tokenStepFunc) (stepDone, error) {
+func (b *seedBox) work(tx *store.Tx, t token.Token, step tokenStepFunc) (stepDone, error) {
 	sealed, err := token.SealedSeed(tx, t.Serial)
 	if err != nil {
 		return stepDone{}, err
@@ -377,8 +375,8 @@ func (b *seedBox) work(tx *store.Tx, t token.Token, before oath.State, step toke
 		return stepDone{}, err
 	}
 	defer seed.Wipe()
-	done := stepDone{before: before}
-	done.after, done.err = step(t, seed, before)
+	done := stepDone{before: t.State}
+	done.after, done.err = step(t, seed, t.State)
 	b.worked[t.Serial] = done
 	return done, nil
 }

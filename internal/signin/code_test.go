@@ -811,7 +811,6 @@ func TestDamagedBackup(t *testing.T) {
 			"the database's own bucket":    func(b *signin.Backup) { b.Records[0].Bucket = "\x00meta" },
 			"a newer schema":               func(b *signin.Backup) { b.Schema = 99 },
 			"no instance":                  func(b *signin.Backup) { b.Instance = "x" },
-			"a token without its state":    func(b *signin.Backup) { b.Records = without(b.Records, "token-states") },
 			"a token without its seed":     func(b *signin.Backup) { b.Records = without(b.Records, "token-seeds") },
 			"a method that cannot be read": func(b *signin.Backup) { spoil(b.Records, "methods") },
 		} {

@@ -115,6 +115,7 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 	r.ctx, r.end = context.WithCancelCause(context.Background())
 	if err := e.enlist(r); err != nil {
 		r.end(err)
+		a.Vault.Passphrase.Wipe()
 		return nil, err
 	}
 	stopCaller := context.AfterFunc(ctx, func() { r.end(ErrCallerGone) })
@@ -383,7 +384,7 @@ func (e *Engine) ForgetClock(ctx context.Context) error {
 // note logs what was done without a request.
 func (e *Engine) note(tx *store.Tx, kind string, callerUID uint32, reason string) error {
 	u := e.cfg.Owner
-	_, err := audit.Append(tx, audit.Entry{
+	_, err := log(tx, audit.Entry{
 		Time: e.cfg.Clock.Now().UTC(), Kind: kind, Decision: string(Approved), UID: u.UID, User: u.Name,
 		CallerUID: callerUID, Place: string(e.cfg.Place), Require: policy.None.String(), Strength: policy.None.String(),
 		SelfAsserted: e.cfg.SelfAsserted, Reason: reason,

@@ -114,7 +114,7 @@ func (r *Request) addKeys() (outcome, error) {
 // the code typed, whatever becomes of the change.
 func (r *Request) stepUp() error {
 	r.touchFor("to approve: %s", r.subject())
-	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true}
+	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true, stepUp: true}
 	if _, err := r.resolve(w, "step-up: may change sign-in methods", nil); err != nil {
 		return err
 	}

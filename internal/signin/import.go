@@ -77,12 +77,11 @@ type Import struct {
 
 // stagedRow is a row whose seed is sealed already.
 type stagedRow struct {
-	line    int
-	token   token.Token
-	sealed  []byte
-	counter uint64
-	user    string
-	exact   bool
+	token.New
+	key   string // token.Key of the serial number
+	line  int
+	user  string
+	exact bool
 }
 
 // BeginImport begins an import. Nothing is changed before Commit.
@@ -108,13 +107,14 @@ func (i *Import) Add(row ImportRow) error {
 		i.problem(row.Line, row.Token.Serial, problem)
 		return nil
 	}
-	key := token.Key(row.Token.Serial)
-	sealed, err := i.seeds.Seal(key, row.Seed.Reveal())
+	key := string(token.Key(row.Token.Serial))
+	sealed, err := i.seeds.Seal([]byte(key), row.Seed.Reveal())
 	if err != nil {
 		return err
 	}
-	i.lines[string(key)] = row.Line
-	i.rows = append(i.rows, stagedRow{line: row.Line, token: row.Token, sealed: sealed, counter: row.Counter, user: row.User, exact: row.Exact})
+	i.lines[key] = row.Line
+	row.Token.State = oath.State{Next: row.Counter}
+	i.rows = append(i.rows, stagedRow{New: token.New{Token: row.Token, Sealed: sealed}, key: key, line: row.Line, user: row.User, exact: row.Exact})
 	return nil
 }
 
@@ -144,7 +144,7 @@ func (i *Import) problem(line int, serial string, why error) {
 func (i *Import) unassigned(r stagedRow) {
 	if i.report.UnassignedTotal++; len(i.report.Unassigned) < maxProblems {
 		i.report.Unassigned = append(i.report.Unassigned, ImportProblem{
-			Line: r.line, Serial: r.token.Serial, Text: fmt.Sprintf("there is no user %q here", caller.Clean(r.user)),
+			Line: r.line, Serial: r.Serial, Text: fmt.Sprintf("there is no user %q here", caller.Clean(r.user)),
 		})
 	}
 }
@@ -160,9 +160,7 @@ func (i *Import) Commit(ctx context.Context) (ImportReport, error) {
 	if err := i.assign(ctx); err != nil {
 		return ImportReport{}, err
 	}
-	slices.SortFunc(i.rows, func(a, b stagedRow) int {
-		return cmp.Compare(string(token.Key(a.token.Serial)), string(token.Key(b.token.Serial)))
-	})
+	slices.SortFunc(i.rows, func(a, b stagedRow) int { return cmp.Compare(a.key, b.key) })
 	if err := i.dropKnown(); err != nil {
 		return ImportReport{}, err
 	}
@@ -206,7 +204,7 @@ func (i *Import) assign(ctx context.Context) error {
 	i.rows = slices.DeleteFunc(i.rows, func(r stagedRow) bool {
 		_, known := users[r.user]
 		if r.exact && !known {
-			i.problem(r.line, r.token.Serial, fmt.Errorf("%w: %q", ErrUnknownUser, caller.Clean(r.user)))
+			i.problem(r.line, r.Serial, fmt.Errorf("%w: %q", ErrUnknownUser, caller.Clean(r.user)))
 			return true
 		}
 		return false
@@ -214,7 +212,7 @@ func (i *Import) assign(ctx context.Context) error {
 	for n := range i.rows {
 		r := &i.rows[n]
 		if u, known := users[r.user]; known {
-			r.token.Owner = &token.Owner{UID: u.UID, User: u.Name}
+			r.Owner = &token.Owner{UID: u.UID, User: u.Name}
 		} else if r.user != "" {
 			i.unassigned(*r)
 		}
@@ -227,9 +225,9 @@ func (i *Import) dropKnown() error {
 	return i.e.cfg.Store.View(func(tx *store.Tx) error {
 		var failed error
 		i.rows = slices.DeleteFunc(i.rows, func(r stagedRow) bool {
-			_, err := token.Get(tx, r.token.Serial)
+			_, err := token.Get(tx, r.Serial)
 			if err == nil {
-				i.problem(r.line, r.token.Serial, token.ErrExists)
+				i.problem(r.line, r.Serial, token.ErrExists)
 				return true
 			}
 			if !errors.Is(err, token.ErrNotFound) {
@@ -242,10 +240,12 @@ func (i *Import) dropKnown() error {
 }
 
 func (i *Import) write(tx *store.Tx) error {
-	for _, r := range i.rows {
-		if err := token.Add(tx, r.token, r.sealed, oath.State{Next: r.counter}); err != nil {
-			return err
-		}
+	all := make([]token.New, len(i.rows))
+	for n, r := range i.rows {
+		all[n] = r.New
+	}
+	if err := token.Add(tx, all...); err != nil {
+		return err
 	}
 	reason := "imported a token"
 	if len(i.rows) > 1 {
@@ -260,7 +260,7 @@ func (i *Import) write(tx *store.Tx) error {
 func (i *Import) count() {
 	for _, r := range i.rows {
 		i.report.Imported++
-		if r.token.Owner != nil {
+		if r.Owner != nil {
 			i.report.Assigned++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
@@ -132,15 +133,23 @@ func (r *Request) commit(apply func(*store.Tx) error, entries ...audit.Entry) (s
 			}
 		}
 		for _, e := range entries {
-			stored, err := audit.Append(tx, e)
-			if err != nil {
+			var err error
+			if seq, err = log(tx, e); err != nil {
 				return err
 			}
-			seq = stored.Seq
 		}
 		return nil
 	})
 	return seq, err
+}
+
+// log adds an entry to the log, and notes that its time has been.
+func log(tx *store.Tx, e audit.Entry) (seq uint64, err error) {
+	stored, err := audit.Append(tx, e)
+	if err != nil {
+		return 0, err
+	}
+	return stored.Seq, clock.Note(tx, stored.Time)
 }
 
 // decide puts a tap's approval on disk, with what else changes by it, and makes the outcome.
@@ -167,16 +176,20 @@ func (r *Request) decide(a approval, reason string, apply func(*store.Tx) error)
 	}}, nil
 }
 
+// possibleClone is the log's word for a tap that does not count because the key's counter went back.
+// Such an entry decides nothing by itself.
+const possibleClone = "possible-clone"
+
 // suspect records that a key's counter went back, and returns why the tap does not count.
 func (r *Request) suspect(a approval, why error) error {
 	r.e.cfg.Log.Warn("a key's counter went back: it may have been cloned", "request", r.id, "method", a.method.ID)
-	entry := r.approvedBy(a, "possible clone: the key's counter went back")
-	entry.Decision, entry.Strength = string(Denied), policy.None.String()
+	entry := r.approvedBy(a, "the key's counter went back: it may have been cloned")
+	entry.Decision, entry.Strength = possibleClone, policy.None.String()
 	err := r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
 		if err := method.MarkSuspect(tx, r.e.cfg.Owner.UID, a.method.ID); err != nil && !errors.Is(err, method.ErrNotFound) {
 			return err
 		}
-		_, err := audit.Append(tx, entry)
+		_, err := log(tx, entry)
 		return err
 	})
 	if err != nil {
@@ -194,9 +207,8 @@ func (r *Request) recordEnd(d Decision, why error) (seq uint64, err error) {
 		reason = err.Error()
 	}
 	entry := r.entry(d, reason)
-	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
-		stored, err := audit.Append(tx, entry)
-		seq = stored.Seq
+	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) (err error) {
+		seq, err = log(tx, entry)
 		return err
 	})
 	return seq, err

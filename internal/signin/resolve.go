@@ -19,6 +19,9 @@ type wanted struct {
 	only    string // this key alone, by id; any if empty
 	about   string // the method that the request is about
 	typed   bool   // codes may be typed
+	// stepUp says that need is the strongest strength that the user has registered: the approval does not
+	// count if methods came or grew meanwhile.
+	stepUp bool
 }
 
 // canApprove refuses a request for which there would be no offer at all.
@@ -46,6 +49,9 @@ func (r *Request) canApprove() error {
 // on disk, together with what apply changes. reason goes to the log. A wrong code is counted and asked
 // for again; an offer that fails stands in nobody's way.
 func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) (outcome, error) {
+	if w.stepUp {
+		apply = r.afterStepUp(apply)
+	}
 	keys := method.Of(w.methods, method.TypeKey)
 	byCode := ErrNotStrong
 	if w.typed {
@@ -102,6 +108,17 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 	}
 }
 
+// afterStepUp is apply, in the transaction of an approval, unless the user's methods are not any more
+// those for which it was given.
+func (r *Request) afterStepUp(apply func(*store.Tx) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		if err := r.unchanged(tx); err != nil || apply == nil {
+			return err
+		}
+		return apply(tx)
+	}
+}
+
 // errNoOffer stands for an offer that was never made.
 var errNoOffer = errors.New("it was not offered")
 
@@ -118,7 +135,11 @@ func (r *Request) offerKeys(ctx context.Context, keys []method.Method, w wanted)
 	}
 	taps := make(chan tapResult)
 	r.offers.Go(func() {
-		a, err := r.approve(ctx, w.need, keys, w.only, w.about)
+		var a approval
+		err := r.safely(func() (err error) {
+			a, err = r.approve(ctx, w.need, keys, w.only, w.about)
+			return err
+		})
 		select {
 		case taps <- tapResult{a, err}:
 		case <-ctx.Done(): // another offer won, or the request is over

@@ -195,6 +195,11 @@ func (r *Request) stop(why error) error {
 func (r *Request) seal() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.sealLocked()
+}
+
+// sealLocked is seal, and is called with the lock held.
+func (r *Request) sealLocked() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return err
 	}
@@ -215,11 +220,11 @@ func (r *Request) unseal() {
 // check seals the request while it is found out whether a typed code decides it; the function that it
 // returns is told.
 func (r *Request) check() (checked func(decided bool), err error) {
-	if err := r.seal(); err != nil {
-		return nil, err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.sealLocked(); err != nil {
+		return nil, err
+	}
 	r.checking = make(chan struct{})
 	return func(decided bool) {
 		r.mu.Lock()

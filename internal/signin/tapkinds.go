@@ -49,8 +49,8 @@ func (r *Request) canRemove() error {
 	if _, err := r.methodByID(r.ask.Method.ID); err != nil {
 		return err
 	}
-	if len(r.methods) == 1 && !r.ask.Method.Force {
-		return fmt.Errorf("%w: register another first, or remove it with --force", method.ErrLast)
+	if err := r.leavesOne(r.ask.Method.ID, r.ask.Method.Force); err != nil {
+		return err
 	}
 	r.stepUpNeed()
 	return r.canApprove()
@@ -64,7 +64,7 @@ func (r *Request) removeMethod() (outcome, error) {
 		return outcome{}, err
 	}
 	r.touchFor("to approve: removing the method “%s” of %s", gone.Name, gone.User)
-	w := wanted{need: r.ask.Require, methods: r.methods, about: gone.Name, typed: true}
+	w := wanted{need: r.ask.Require, methods: r.methods, about: gone.Name, typed: true, stepUp: true}
 	out, err := r.resolve(w, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
 		return r.dropMethod(tx, gone, r.ask.Method.Force)
 	})
@@ -74,11 +74,33 @@ func (r *Request) removeMethod() (outcome, error) {
 	return out, err
 }
 
+// leavesOne refuses to take the last method away that is of any use, unless it is forced.
+func (r *Request) leavesOne(gone string, force bool) error {
+	if force {
+		return nil
+	}
+	others := false
+	err := r.e.cfg.Store.View(func(tx *store.Tx) error {
+		for _, m := range r.methods {
+			if m.ID == gone {
+				continue
+			}
+			if m.Token == nil {
+				others = true
+			} else if _, err := usable(tx, m); err == nil {
+				others = true
+			}
+		}
+		return nil
+	})
+	if err == nil && !others {
+		err = fmt.Errorf("%w: register another first, or use --force", method.ErrLast)
+	}
+	return err
+}
+
 // dropMethod takes a method away, in the transaction of the approval of it.
 func (r *Request) dropMethod(tx *store.Tx, gone method.Method, force bool) error {
-	if err := r.unchanged(tx); err != nil {
-		return err
-	}
 	if _, err := method.Remove(tx, gone.UID, gone.ID, force); err != nil {
 		return err
 	}
@@ -105,7 +127,7 @@ func (r *Request) canUnblock() error {
 // unblock lets codes be typed again after too many wrong ones. A code is no approval for that.
 func (r *Request) unblock() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	return r.resolve(wanted{need: r.ask.Require, methods: r.methods}, "codes may be typed again", func(tx *store.Tx) error {
+	return r.resolve(wanted{need: r.ask.Require, methods: r.methods, stepUp: true}, "codes may be typed again", func(tx *store.Tx) error {
 		return lockout.Lift(tx, r.uid())
 	})
 }

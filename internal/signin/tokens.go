@@ -6,8 +6,6 @@ import (
 	"iter"
 
 	"github.com/fobproject/fob/internal/caller"
-	"github.com/fobproject/fob/internal/method"
-	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
@@ -118,8 +116,10 @@ func (r *Request) canChangeToken() error {
 	if t.Method == "" {
 		return nil
 	}
-	if a.Action != TokenEnable && len(r.methods) == 1 && !a.Force {
-		return fmt.Errorf("%w: register another first, or force it", method.ErrLast)
+	if a.Action != TokenEnable {
+		if err := r.leavesOne(t.Method, a.Force); err != nil {
+			return err
+		}
 	}
 	r.stepUpNeed()
 	return r.canApprove()
@@ -159,7 +159,7 @@ func (r *Request) changeToken() (outcome, error) {
 		return outcome{view: func(v *View) { v.LogSeq = seq }}, err
 	}
 	r.touchFor("to approve: %s “%s”", r.subject(), t.Title())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: t.Serial, typed: true}, done, change)
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: t.Serial, typed: true, stepUp: true}, done, change)
 	if err == nil {
 		r.e.announceMethods()
 	}
@@ -178,7 +178,7 @@ func (r *Request) canExport() error {
 // exportTokens hands all tokens with their seeds to whoever began the request.
 func (r *Request) exportTokens() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true}, "exported all tokens with their seeds", nil)
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "exported all tokens with their seeds", nil)
 	if err == nil {
 		r.yieldTo(Yield{Tokens: r.e.exported()})
 	}
@@ -188,7 +188,6 @@ func (r *Request) exportTokens() (outcome, error) {
 // Exported is a token with what an export needs to bring it elsewhere.
 type Exported struct {
 	token.Token
-	State oath.State
 	// Seed is the reader's to wipe.
 	Seed *secret.Secret
 }
@@ -235,11 +234,7 @@ func (e *Engine) exportedPage(after string, more *bool) (page []Exported, err er
 			if err != nil {
 				return fmt.Errorf("token %s: %w", t.Serial, err)
 			}
-			s, err := token.State(tx, t.Serial)
-			if err != nil {
-				return err
-			}
-			page = append(page, Exported{Token: t, State: s, Seed: seed})
+			page = append(page, Exported{Token: t, Seed: seed})
 		}
 		return nil
 	})

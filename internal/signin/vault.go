@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
@@ -97,7 +99,7 @@ func (r *Request) changeVault() (outcome, error) {
 		out, err = outcome{view: func(v *View) { v.LogSeq = seq }}, commitErr
 	} else {
 		r.touchFor("to approve: %s", r.subject())
-		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: slot, typed: true}, done, change.Apply)
+		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: slot, typed: true, stepUp: true}, done, change.Apply)
 	}
 	if err != nil {
 		return outcome{}, err
@@ -129,7 +131,7 @@ type Backup struct {
 // backup hands everything to whoever began the request.
 func (r *Request) backup() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true}, "made a backup", nil)
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "made a backup", nil)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -201,19 +203,33 @@ func (e *Engine) emptyOnly(tx *store.Tx) error {
 // it counts for more than it did.
 func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.Change) (Restored, error) {
 	done := Restored{Made: b.Made}
-	ms, err := method.List(tx, e.cfg.Owner.UID)
+	now := e.cfg.Clock.Now()
+	if now.Before(b.Made) {
+		return done, fmt.Errorf("%w: it shows %s, and the backup was made on %s. Set the clock right first",
+			clock.ErrBack, now.UTC().Format(time.DateTime), b.Made.UTC().Format(time.DateTime))
+	}
+	if err := change.Fits(tx); err != nil {
+		return done, err
+	}
+	opens, err := change.Opens(token.Purpose)
 	if err != nil {
 		return done, err
 	}
-	now := e.cfg.Clock.Now()
-	err = token.Restore(tx, func(t token.Token, s oath.State) oath.State {
+	ms, err := method.OnlyOf(tx, e.cfg.Owner.UID)
+	if err != nil {
+		return done, err
+	}
+	if err := audit.Verify(tx, 0); err != nil {
+		return done, fmt.Errorf("%w: %w", store.ErrBadCopy, err)
+	}
+	err = token.Restore(tx, opens, func(t token.Token) oath.State {
 		done.Tokens++
-		return oath.Restored(t.Params, s, now)
+		return oath.Restored(t.Params, t.State, now)
 	})
 	if err != nil {
 		return done, err
 	}
-	if err := errors.Join(change.Fits(tx), change.Apply(tx)); err != nil {
+	if err := change.Apply(tx); err != nil {
 		return done, err
 	}
 	done.Methods = len(ms)

@@ -61,6 +61,32 @@ func (b Bucket[T]) Put(tx *Tx, key []byte, v T) error {
 	return nil
 }
 
+// bulkFill is how full PutAll leaves pages. What is put later splits them.
+const bulkFill = 0.9
+
+// PutAll keeps many values, in place of what was there. Where their keys ascend, and lie behind those
+// that are there, the pages that they come to are nearly full.
+func (b Bucket[T]) PutAll(tx *Tx, all iter.Seq2[[]byte, T]) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	bb, err := tx.bolt.CreateBucketIfNotExists([]byte(b.name))
+	if err != nil {
+		return fmt.Errorf("cannot make the bucket %s: %w", b.name, err)
+	}
+	bb.FillPercent = bulkFill
+	for key, v := range all {
+		raw, err := encode(v)
+		if err != nil {
+			return fmt.Errorf("cannot encode a value of %s: %w", b.name, err)
+		}
+		if err := bb.Put(bytes.Clone(key), raw); err != nil {
+			return fmt.Errorf("cannot put a value of %s: %w", b.name, err)
+		}
+	}
+	return nil
+}
+
 // Delete removes the value under key; it is no error if there is none.
 func (b Bucket[T]) Delete(tx *Tx, key []byte) error {
 	if err := tx.writable(); err != nil {

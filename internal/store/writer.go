@@ -72,6 +72,14 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
+// Writing reports whether somebody writes now, so that an Update would wait: a hint, over as soon as it
+// is given.
+func (s *Store) Writing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writing
+}
+
 // handOver ends the caller's part as writer: a goroutine goes on with the calls that have come
 // meanwhile, if there are any.
 func (s *Store) handOver() {

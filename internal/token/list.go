@@ -1,6 +1,7 @@
 package token
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/fobproject/fob/internal/oath"
@@ -48,9 +49,9 @@ func List(tx *store.Tx, q Query) (found []Token, more bool, err error) {
 // Count is how many tokens there are. It reads no values.
 func Count(tx *store.Tx) (int, error) { return tokens.Count(tx) }
 
-// Restore takes over all tokens after a backup was put in place: the codes of before are not accepted
-// again (see oath.Restored).
-func Restore(tx *store.Tx, state func(Token, oath.State) oath.State) error {
+// Restore takes over all tokens after a backup was put in place: opens says whether a seed is its
+// token's, and state what becomes of how far a token was used (see oath.Restored).
+func Restore(tx *store.Tx, opens func(key, sealed []byte) bool, state func(Token) oath.State) error {
 	var all []Token
 	for item, err := range tokens.All(tx, nil) {
 		if err != nil {
@@ -65,14 +66,15 @@ func Restore(tx *store.Tx, state func(Token, oath.State) oath.State) error {
 		all = append(all, item.Value)
 	}
 	for _, t := range all {
-		s, err := State(tx, t.Serial)
+		sealed, err := SealedSeed(tx, t.Serial)
+		if err == nil && !opens(Key(t.Serial), sealed) {
+			err = fmt.Errorf("%w: the seed of token %s does not open", store.ErrBadCopy, t.Serial)
+		}
 		if err != nil {
 			return err
 		}
-		if _, err := SealedSeed(tx, t.Serial); err != nil {
-			return err
-		}
-		if err := states.Put(tx, Key(t.Serial), state(t, s)); err != nil {
+		t.State = state(t)
+		if err := put(tx, t); err != nil {
 			return err
 		}
 	}

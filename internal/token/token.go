@@ -3,6 +3,7 @@
 package token
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,6 +44,8 @@ type Token struct {
 	Method   string    `json:"method,omitempty"`
 	Disabled bool      `json:"disabled,omitempty"`
 	Added    time.Time `json:"added"`
+	// State is how far its codes have been used. Advance alone changes it.
+	State oath.State `json:"state"`
 }
 
 // Owner is the user to whom a token belongs.
@@ -80,11 +83,10 @@ type Seed struct {
 // Purpose names the key under which seeds are sealed (vault.Sealer): one of their own.
 const Purpose = "token seeds"
 
-// All three buckets hold by Key(serial). What changes with every code stands apart, and is small.
+// Both buckets hold by Key(serial).
 var (
 	tokens = store.NewBucket[Token]("tokens")
 	seeds  = store.NewBucket[Seed]("token-seeds")
-	states = store.NewBucket[oath.State]("token-states")
 )
 
 // Key is the serial number without regard to case: how tokens are found, and what their seeds are
@@ -106,43 +108,59 @@ func SealedSeed(tx *store.Tx, serial string) ([]byte, error) {
 	return s.Sealed, orNotFound(err)
 }
 
-// State gives how far the token's codes have been used, or ErrNotFound.
-func State(tx *store.Tx, serial string) (oath.State, error) {
-	s, err := states.Get(tx, Key(serial))
-	return s, orNotFound(err)
+// Advance keeps a token's state after a code; t was read in the same transaction. It never goes back.
+func Advance(tx *store.Tx, t Token, after oath.State) error {
+	if after.Next < t.State.Next {
+		return fmt.Errorf("cannot set token %s back from %d to %d", t.Serial, t.State.Next, after.Next)
+	}
+	t.State = after
+	return put(tx, t)
 }
 
-// Advance keeps the state after a code. It never goes back.
-func Advance(tx *store.Tx, serial string, s oath.State) error {
-	before, err := State(tx, serial)
+// New is a token on its way into the registry, with its sealed seed.
+type New struct {
+	Token
+	Sealed []byte
+}
+
+// Add puts new tokens into the registry, ascending by Key: all of them or, with an error, none that
+// counts. It fails with ErrExists where there is one with the serial number of one, and with the errors of
+// Check.
+func Add(tx *store.Tx, all ...New) error {
+	before := []byte(nil)
+	for _, t := range all {
+		if err := t.Check(); err != nil {
+			return err
+		}
+		key := Key(t.Serial)
+		if bytes.Compare(before, key) >= 0 {
+			return fmt.Errorf("%w, or they do not ascend: %s", ErrExists, t.Serial)
+		}
+		before = key
+		switch _, err := Get(tx, t.Serial); {
+		case err == nil:
+			return ErrExists
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+	}
+	err := tokens.PutAll(tx, func(yield func([]byte, Token) bool) {
+		for _, t := range all {
+			if !yield(Key(t.Serial), t.Token) {
+				return
+			}
+		}
+	})
 	if err != nil {
 		return err
 	}
-	if s.Next < before.Next {
-		return fmt.Errorf("cannot set token %s back from %d to %d", serial, before.Next, s.Next)
-	}
-	return states.Put(tx, Key(serial), s)
-}
-
-// Add puts a new token into the registry. It fails with ErrExists where there is one with its serial
-// number, and with the errors of Check.
-func Add(tx *store.Tx, t Token, sealed []byte, s oath.State) error {
-	if err := t.Check(); err != nil {
-		return err
-	}
-	switch _, err := Get(tx, t.Serial); {
-	case err == nil:
-		return ErrExists
-	case !errors.Is(err, ErrNotFound):
-		return err
-	}
-	if err := put(tx, t); err != nil {
-		return err
-	}
-	if err := seeds.Put(tx, Key(t.Serial), Seed{Sealed: sealed}); err != nil {
-		return err
-	}
-	return states.Put(tx, Key(t.Serial), s)
+	return seeds.PutAll(tx, func(yield func([]byte, Seed) bool) {
+		for _, t := range all {
+			if !yield(Key(t.Serial), Seed{Sealed: t.Sealed}) {
+				return
+			}
+		}
+	})
 }
 
 func put(tx *store.Tx, t Token) error { return tokens.Put(tx, Key(t.Serial), t) }

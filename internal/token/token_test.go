@@ -37,11 +37,15 @@ func in(t *testing.T, s *store.Store, want error, fn func(*store.Tx) error) {
 func TestRegistry(t *testing.T) {
 	alice, bob := token.Owner{UID: 1000, User: "alice"}, token.Owner{UID: 1001, User: "bob"}
 	s := open(t)
-	in(t, s, nil, func(tx *store.Tx) error { return token.Add(tx, totp("GALT-1"), []byte("sealed"), oath.State{}) })
+	in(t, s, nil, func(tx *store.Tx) error {
+		return token.Add(tx, token.New{Token: totp("GALT-1"), Sealed: []byte("sealed")})
+	})
 
 	t.Run("never overwrites a serial number, whatever its case", func(t *testing.T) {
 		for _, serial := range []string{"GALT-1", "galt-1"} {
-			in(t, s, token.ErrExists, func(tx *store.Tx) error { return token.Add(tx, totp(serial), []byte("other"), oath.State{}) })
+			in(t, s, token.ErrExists, func(tx *store.Tx) error {
+				return token.Add(tx, token.New{Token: totp(serial), Sealed: []byte("other")})
+			})
 		}
 		in(t, s, nil, func(tx *store.Tx) error {
 			sealed, err := token.SealedSeed(tx, "Galt-1")
@@ -65,8 +69,19 @@ func TestRegistry(t *testing.T) {
 		in(t, s, token.ErrActive, func(tx *store.Tx) error { _, err := token.Unassign(tx, "GALT-1"); return err })
 	})
 	t.Run("does not go back", func(t *testing.T) {
-		in(t, s, nil, func(tx *store.Tx) error { return token.Advance(tx, "GALT-1", oath.State{Next: 7}) })
-		if err := s.Update(t.Context(), func(tx *store.Tx) error { return token.Advance(tx, "GALT-1", oath.State{Next: 6}) }); err == nil {
+		advance := func(next uint64) error {
+			return s.Update(t.Context(), func(tx *store.Tx) error {
+				k, err := token.Get(tx, "GALT-1")
+				if err != nil {
+					return err
+				}
+				return token.Advance(tx, k, oath.State{Next: next})
+			})
+		}
+		if err := advance(7); err != nil {
+			t.Fatal(err)
+		}
+		if err := advance(6); err == nil {
 			t.Error("a token was set back")
 		}
 	})
@@ -81,9 +96,9 @@ func TestRegistry(t *testing.T) {
 			if _, err := token.Assign(tx, "GALT-1", bob); err != nil {
 				return err
 			}
-			state, err := token.State(tx, "GALT-1")
-			if state.Next != 7 {
-				t.Errorf("the state is %+v", state)
+			k, err := token.Get(tx, "GALT-1")
+			if k.State.Next != 7 {
+				t.Errorf("the state is %+v", k.State)
 			}
 			return err
 		})
@@ -131,7 +146,7 @@ func TestList(t *testing.T) {
 			if n%2 == 0 {
 				k.Owner = &token.Owner{UID: 1000, User: "alice"}
 			}
-			if err := token.Add(tx, k, []byte{1}, oath.State{}); err != nil {
+			if err := token.Add(tx, token.New{Token: k, Sealed: []byte{1}}); err != nil {
 				return err
 			}
 		}

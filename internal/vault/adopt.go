@@ -59,7 +59,7 @@ func (v *Vault) PrepareAdopt(ctx context.Context, dataKey *secret.Secret) (*Chan
 			data.Wipe()
 		}
 	}
-	return &Change{v: v, slot: v.show(kept.record), checks: checks, adopts: true, apply: apply, settle: settle}, nil
+	return &Change{v: v, slot: v.show(kept.record), checks: checks, adopts: true, data: data, apply: apply, settle: settle}, nil
 }
 
 // Fits fails with ErrDamaged unless the vault that tx holds is one of the change's data key: what is
@@ -73,6 +73,20 @@ func (c *Change) Fits(tx *store.Tx) error {
 		return ErrDamaged
 	}
 	return nil
+}
+
+// Opens reports whether the data key that is adopted opens what was sealed for a purpose under a name.
+// The function that it returns is for one goroutine, until Done.
+func (c *Change) Opens(purpose string) (opens func(name, sealed []byte) bool, err error) {
+	s, err := c.v.sealerUnder(c.data, purpose)
+	if err != nil {
+		return nil, err
+	}
+	return func(name, sealed []byte) bool {
+		plain, err := s.Open(name, sealed)
+		plain.Wipe()
+		return err == nil
+	}, nil
 }
 
 // replace makes data, which it owns, the key of the vault, and the vault open.

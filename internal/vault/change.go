@@ -18,8 +18,9 @@ type Change struct {
 	v        *Vault
 	slot     Slot
 	recovery *secret.Secret
-	checks   checks // of the data key
-	adopts   bool   // the vault need not be that of checks yet
+	checks   checks         // of the data key
+	adopts   bool           // the vault need not be that of checks yet
+	data     *secret.Secret // that is adopted; otherwise nil
 	apply    func(tx *store.Tx, recs records) error
 	settle   func(ctx context.Context, committed bool) // of keepers and claims
 	once     sync.Once

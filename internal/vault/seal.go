@@ -39,13 +39,19 @@ func (v *Vault) Sealer(purpose string) (*Sealer, error) {
 	if s := v.sealers[purpose]; s != nil {
 		return s, nil
 	}
-	key, err := hkdfKey(v.data, nil, "fob vault v1 "+purpose)
+	s, err := v.sealerUnder(v.data, purpose)
+	if err == nil {
+		v.sealers[purpose] = s
+	}
+	return s, err
+}
+
+func (v *Vault) sealerUnder(data *secret.Secret, purpose string) (*Sealer, error) {
+	key, err := hkdfKey(data, nil, "fob vault v1 "+purpose)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sealer{rand: v.rand, key: key}
-	v.sealers[purpose] = s
-	return s, nil
+	return &Sealer{rand: v.rand, key: key}, nil
 }
 
 // Seal seals plain, and binds name to it: only Open with the same name opens it.
