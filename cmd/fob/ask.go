@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -44,6 +43,11 @@ func (f *follower) questions() (open []api.Prompt) {
 	return open
 }
 
+// asks reports whether a question stands.
+func (f *follower) asks(id string) bool {
+	return slices.ContainsFunc(f.questions(), func(p api.Prompt) bool { return p.ID == id })
+}
+
 // other is the code where p is a PIN, or the PIN where p is a code: what may be typed in its place. None
 // has no id.
 func (f *follower) other(p api.Prompt) api.Prompt {
@@ -59,17 +63,17 @@ func (f *follower) other(p api.Prompt) api.Prompt {
 // of a code must not end up in a PIN.
 func (f *follower) prompt(ctx context.Context) {
 	open := f.questions()
-	if f.ask.active() && slices.ContainsFunc(open, func(p api.Prompt) bool { return p.ID == f.ask.prompt.ID }) {
-		return
+	stands := f.ask.active() && f.asks(f.ask.prompt.ID)
+	if !stands {
+		f.leavePrompt()
 	}
-	f.leavePrompt()
 	for _, p := range open {
 		if p.Type == api.PromptCode && f.codes != nil || p.Type == api.PromptPIN && f.pins != nil {
 			f.answerFromInput(ctx, p)
 			return
 		}
 	}
-	if len(open) == 0 {
+	if stands || len(open) == 0 {
 		return
 	}
 	wanted := open[0]
@@ -84,16 +88,17 @@ func (f *follower) prompt(ctx context.Context) {
 	f.label()
 }
 
-// unanswerable is a question where there is no terminal. Where codes are one way among others, or can be
+// unanswerable is a question where there is no terminal. Where a code is one way among others, or can be
 // typed at another terminal, the request goes on without this one.
 func (f *follower) unanswerable(p api.Prompt) {
 	switch {
+	case len(f.state.Offers) > 0 && hasPrompt(f.state, api.PromptCode):
 	case p.Type == api.PromptPIN:
 		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the PIN on standard input with --pin -", sentence(p.Text))
-	case p.Type != api.PromptCode:
-		f.stop = usagef("%s There is no terminal to ask at: run this in one", sentence(p.Text))
-	case len(f.state.Offers) == 0:
+	case p.Type == api.PromptCode:
 		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the codes on standard input with --code -", sentence(p.Text))
+	default:
+		f.stop = usagef("%s There is no terminal to ask at: run this in one", sentence(p.Text))
 	}
 }
 
@@ -282,109 +287,4 @@ func (f *follower) send(ctx context.Context, p api.Prompt, answer api.Answer) er
 		return nil
 	}
 	return err
-}
-
-// inputLine is what standard input has for a question.
-type inputLine struct {
-	prompt api.Prompt
-	line   []byte
-	err    error
-}
-
-// answerFromInput answers a question from standard input. Whoever writes there may take their time: the
-// line comes to fromInput when it is there.
-func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
-	from := f.codes
-	if p.Type == api.PromptPIN {
-		if pin, err := f.pins.known(p); pin != nil || err != nil {
-			f.fromInput(ctx, inputLine{p, pin, err})
-			return
-		}
-		from = f.pins.in
-	}
-	if f.reading {
-		return
-	}
-	f.reading = true
-	go func() {
-		line, err := from.next()
-		select {
-		case f.inputs <- inputLine{p, line, err}:
-		case <-ctx.Done():
-			clear(line)
-		}
-	}()
-}
-
-// fromInput answers with a line of standard input. It is for one question alone, and used once.
-func (f *follower) fromInput(ctx context.Context, in inputLine) {
-	p := in.prompt
-	if f.stop != nil || !slices.ContainsFunc(f.questions(), func(q api.Prompt) bool { return q.ID == p.ID }) {
-		clear(in.line)
-		f.turn(ctx)
-		return
-	}
-	answer, what, err := api.Answer{Prompt: p.ID, Code: in.line}, "code", in.err
-	if p.Type == api.PromptPIN {
-		answer, what = api.Answer{Prompt: p.ID, PIN: in.line}, "PIN"
-		if err == nil {
-			err = f.pins.take(p, in.line)
-		}
-	}
-	if err == nil {
-		err = f.send(ctx, p, answer)
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		f.stop = usagef("%s There is no %s left on standard input", sentence(p.Text), what)
-	case errors.Is(err, errLongLine):
-		f.stop = usagef("cannot read the %s from standard input: %v", what, err)
-	case err != nil:
-		f.stop = err
-	}
-}
-
-// pinInput takes PINs from standard input. It keeps the last one that a key has, or is thought to have:
-// the key may ask for it more than once in a request.
-type pinInput struct {
-	in    *lineInput
-	last  []byte
-	asked api.Prompt // the question that last answered
-}
-
-// known gives a copy of the PIN that answered for this key before, or nil. One that turned out wrong is
-// never tried again: the key counts, and it is refused with CodePINWrong.
-func (in *pinInput) known(p api.Prompt) ([]byte, error) {
-	if p.New || in.last == nil || in.asked.Key != p.Key {
-		return nil, nil
-	}
-	if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
-		text := "the PIN is wrong"
-		if p.Retries != nil {
-			text += ": " + plural(*p.Retries, "try", "tries") + " left"
-		}
-		return nil, api.Errorf(api.CodePINWrong, "%s", text)
-	}
-	return bytes.Clone(in.last), nil
-}
-
-// take remembers the PIN that answers a question, unless it need not be tried at all.
-func (in *pinInput) take(p api.Prompt, pin []byte) error {
-	if why := unfit(p, pin); why != "" {
-		clear(pin)
-		return api.Errorf(api.CodePINPolicy, "%s", why)
-	}
-	if !p.New {
-		in.wipe()
-		in.last, in.asked = bytes.Clone(pin), p
-	}
-	return nil
-}
-
-// wipe forgets the last PIN.
-func (in *pinInput) wipe() {
-	if in != nil {
-		clear(in.last)
-		in.last = nil
-	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,9 +10,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -20,143 +18,194 @@ import (
 	"github.com/fobproject/fob/internal/client"
 )
 
+// A backup is a file as the program age makes it with a passphrase, of lines of JSON: api.Yield, as the
+// daemon hands them out. "age -d" opens it without Fob.
+
 func (a *app) backupCmd() *cobra.Command {
 	var g given
-	var path, passphrase string
+	var out, passphrase string
 	cmd := &cobra.Command{
 		Use:   "backup --out FILE",
-		Short: "Write everything that the daemon knows into an encrypted file",
-		Long: `Write everything that the daemon knows, the tokens' seeds among it, into a new file that
-is encrypted with a passphrase. A registered method has to approve it.
+		Short: "Write everything that the daemon knows to an encrypted file",
+		Long: `Write everything that the daemon knows, seeds included, to a new file that is encrypted
+with a passphrase. A registered method has to approve it. The passphrase is asked for
+twice; without it the backup is worth nothing.
 
-The file is in age's format: age -d opens it too.`,
+The file can be opened without Fob: age -d FILE shows what is in it.`,
 		Example: "  fob vault backup --out fob.age",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if path == "" || path == "-" {
-				return usagef("name the file: --out FILE")
-			}
-			if err := errors.Join(g.check(), fromInput("passphrase", "a passphrase", passphrase)); err != nil {
+			if err := outFile(out); err != nil {
 				return err
 			}
-			out, err := createNew(path)
+			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
+				return err
+			}
+			if err := g.check(); err != nil {
+				return err
+			}
+			if _, err := a.client(); err != nil {
+				return err
+			}
+			file, err := createNew(out)
 			if err != nil {
 				return err
 			}
-			defer out.discard()
-			text, err := a.newPassphrase(passphrase, client.Show(path))
+			defer file.discard()
+			phrase, err := a.newPassphrase(passphrase, "the backup")
 			if err != nil {
 				return err
 			}
-			defer clear(text)
-			recipient, err := age.NewScryptRecipient(string(text))
+			recipient, err := age.NewScryptRecipient(string(phrase)) // age takes a string, which cannot be wiped
+			clear(phrase)
 			if err != nil {
-				return fmt.Errorf("cannot encrypt: %w", err)
+				return fmt.Errorf("cannot encrypt the backup: %w", err)
 			}
+			var head api.BackupHead
 			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindBackup}, g, func(lines iter.Seq2[api.Yield, error]) error {
-				return writeBackup(out, recipient, lines)
+				var err error
+				if head, err = writeBackup(file, recipient, lines); err != nil {
+					return err
+				}
+				return file.commit()
 			})
-			if err == nil {
-				err = out.commit()
-			}
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.out, "Wrote the backup %s. Its passphrase is the only way to open it.\n", client.Show(path))
+			if a.json {
+				return a.printJSON(map[string]any{"file": out, "made": head.Made, "records": head.Records})
+			}
+			_, err = fmt.Fprintf(a.out, "Wrote a backup of %s to %s. Without its passphrase it is worth nothing.\n", when(head.Made), client.Show(out))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&path, "out", "", "the new `file`")
+	cmd.Flags().StringVar(&out, "out", "", "the new `file`")
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
 	return cmd
 }
 
-// backupLine is a line of a backup: its head, then each record, then the end.
-type backupLine struct {
-	Backup *api.BackupHead   `json:"backup,omitempty"`
-	Record *api.BackupRecord `json:"record,omitempty"`
-	End    bool              `json:"end,omitempty"`
-}
-
-func writeBackup(w io.Writer, recipient age.Recipient, lines iter.Seq2[api.Yield, error]) error {
-	sealed, err := age.Encrypt(w, recipient)
+// writeBackup encrypts what the daemon hands out, line by line, and gives its head without the key.
+func writeBackup(w io.Writer, to age.Recipient, lines iter.Seq2[api.Yield, error]) (api.BackupHead, error) {
+	var head api.BackupHead
+	sealed, err := age.Encrypt(w, to)
 	if err != nil {
-		return fmt.Errorf("cannot encrypt: %w", err)
+		return head, fmt.Errorf("cannot encrypt the backup: %w", err)
 	}
-	buffered := bufio.NewWriterSize(sealed, 64<<10)
-	enc := json.NewEncoder(buffered)
-	for line, err := range lines {
+	check := backupCheck{}
+	write := func(line api.Yield) error {
+		data, err := json.Marshal(line)
 		if err != nil {
-			return err
+			return fmt.Errorf("cannot write the backup: %w", err)
 		}
-		err := enc.Encode(backupLine{Backup: line.Backup, Record: line.Record})
+		defer clear(data)
+		if _, err := sealed.Write(append(data, '\n')); err != nil {
+			return fmt.Errorf("cannot write the backup: %w", err)
+		}
+		return nil
+	}
+	for line, err := range lines {
+		if err == nil {
+			err = check.next(line)
+		}
+		if err != nil {
+			return head, err
+		}
+		if line.Backup != nil {
+			head = *line.Backup
+			head.DataKey = nil
+		}
+		err = write(line)
 		if line.Backup != nil {
 			line.Backup.DataKey.Wipe()
 		}
 		if err != nil {
-			return fmt.Errorf("cannot write the backup: %w", err)
+			return head, err
 		}
 	}
-	err = enc.Encode(backupLine{End: true})
-	if err == nil {
-		err = buffered.Flush()
+	end := api.Yield{End: true}
+	if err := check.next(end); err != nil {
+		return head, err
 	}
-	if err == nil {
-		err = sealed.Close()
+	if err := write(end); err != nil {
+		return head, err
 	}
-	if err != nil {
-		return fmt.Errorf("cannot write the backup: %w", err)
+	if err := sealed.Close(); err != nil {
+		return head, fmt.Errorf("cannot write the backup: %w", err)
 	}
-	return nil
+	return head, nil
 }
+
+// backupCheck follows the lines of a backup: its head, the records of which that speaks, the end.
+type backupCheck struct {
+	head    *api.BackupHead
+	records int
+	ended   bool
+}
+
+// next fails where a line is out of place.
+func (b *backupCheck) next(line api.Yield) error {
+	both := line.Backup != nil && line.Record != nil || line.End && (line.Backup != nil || line.Record != nil)
+	switch {
+	case b.ended, both, line.Token != nil, line.Error != nil:
+	case line.Backup != nil && b.head == nil:
+		b.head = line.Backup
+		return nil
+	case line.Record != nil && b.head != nil && b.records < b.head.Records:
+		b.records++
+		return nil
+	case line.End && b.head != nil && b.records == b.head.Records:
+		b.ended = true
+		return nil
+	}
+	return fmt.Errorf("%w (it is no whole backup)", client.ErrBadAnswer)
+}
+
+// maxWorkFactor bounds what a file may ask for to be opened: 1 GiB of memory. age asks for a quarter.
+const maxWorkFactor = 20
 
 func (a *app) restoreCmd() *cobra.Command {
 	var passphrase string
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Put a backup in the place of an empty state",
-		Long: `Put a backup in the place of an empty state: where there are sign-in methods or tokens
-already, nothing is done.
-
-No code that was accepted before is accepted again: tokens that count time go on with the
-next code, tokens that count presses must be brought back into step.`,
-		Args: one("file", "where you keep backups"),
+		Short: "Restore a backup into a daemon that has nothing yet",
+		Long: `Restore a backup into a daemon that has neither sign-in methods nor tokens: all of it or
+nothing. Its passphrase is asked for. Codes of before are not accepted again: tokens
+that count presses must be brought back into step with fob methods resync.`,
+		Example: "  fob vault restore fob.age",
+		Args:    one("backup's file", "where you keep it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
 				return err
-			}
-			f, err := os.OpenFile(args[0], os.O_RDONLY|syscall.O_NONBLOCK, 0)
-			if err != nil {
-				return usagef("cannot read the backup: %v", err)
-			}
-			defer f.Close()
-			if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-				return usagef("%s is no file", client.Show(args[0]))
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			text, err := a.passphrase(passphrase, "Passphrase of "+client.Show(args[0]))
+			f, err := openRegular(args[0])
 			if err != nil {
 				return err
 			}
-			defer clear(text)
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			done, err := restoreFrom(ctx, c, f, string(text))
-			if ctx.Err() != nil {
-				return fmt.Errorf("%w: nothing was restored", errStopped)
+			defer f.Close()
+			name := client.Show(args[0])
+			if err := isBackup(f); err != nil {
+				return usagef("%s is no backup of Fob: it is no file of age", name)
 			}
+			phrase, err := a.passphrase(passphrase, "Passphrase of "+name)
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(done)
+			lines, err := openBackup(f, phrase)
+			clear(phrase)
+			if err == nil {
+				var done api.Restored
+				if done, err = restore(cmd.Context(), c, lines); err == nil {
+					return a.printRestored(done)
+				}
 			}
-			_, err = fmt.Fprintf(a.out, "Restored the backup of %s: %s, %s.\nTokens that count presses must be brought back into step first: fob methods resync METHOD\n",
-				done.Made.Local().Format(time.DateTime), plural(done.Methods, "sign-in method", "sign-in methods"), plural(done.Tokens, "token", "tokens"))
+			if refused, ok := errors.AsType[*backupError](err); ok {
+				return api.Errorf(refused.code, "%s: %s: nothing was restored", name, refused.text)
+			}
 			return err
 		},
 	}
@@ -164,70 +213,131 @@ next code, tokens that count presses must be brought back into step.`,
 	return cmd
 }
 
-// maxBackupLine bounds a line of a backup in bytes.
+func (a *app) printRestored(r api.Restored) error {
+	if a.json {
+		return a.printJSON(r)
+	}
+	_, err := fmt.Fprintf(a.out, "Restored the backup of %s: %s, %s.\n", when(r.Made), plural(r.Methods, "sign-in method", "sign-in methods"), tokensText(r.Tokens))
+	if err == nil && r.Tokens > 0 {
+		_, err = fmt.Fprintln(a.out, "Tokens that count presses must be brought back into step: fob methods resync METHOD")
+	}
+	return err
+}
+
+// backupError says what is wrong with a backup.
+type backupError struct {
+	code api.Code
+	text string
+}
+
+func (e *backupError) Error() string { return e.text }
+
+var (
+	errBackupWrongPhrase = &backupError{api.CodeWrongSecret, "the passphrase is wrong"}
+	errBackupDamaged     = &backupError{api.CodeWrongSecret, "the file is cut or was changed"}
+	errBackupStrange     = &backupError{api.CodeBadRequest, "this is no backup of Fob"}
+)
+
+// ageIntro is what every file of age begins with.
+const ageIntro = "age-encryption.org/"
+
+// isBackup looks at the beginning of the file, so that nobody types a passphrase for nothing.
+func isBackup(f *os.File) error {
+	head := make([]byte, len(ageIntro))
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return err
+	}
+	if string(head) != ageIntro {
+		return errBackupStrange
+	}
+	return nil
+}
+
+// openBackup decrypts a backup. What it gives is authentic up to where it was read, and whole only if it
+// ends with io.EOF.
+func openBackup(r io.Reader, phrase []byte) (io.Reader, error) {
+	identity, err := age.NewScryptIdentity(string(phrase)) // age takes a string, which cannot be wiped
+	if err != nil {
+		return nil, errBackupWrongPhrase
+	}
+	identity.SetMaxWorkFactor(maxWorkFactor)
+	plain, err := age.Decrypt(bufio.NewReader(r), identity)
+	wrong := (*age.NoIdentityMatchError)(nil)
+	switch {
+	case errors.As(err, &wrong):
+		return nil, errBackupWrongPhrase
+	case err != nil:
+		return nil, errBackupDamaged
+	}
+	return plain, nil
+}
+
+// maxBackupLine is the longest line of a backup, in bytes: what the daemon takes.
 const maxBackupLine = 512 << 10
 
-// restoreFrom decrypts a backup and passes it on. Nothing is restored before the whole has been read,
-// which age authenticates.
-func restoreFrom(ctx context.Context, c *client.Client, f io.Reader, passphrase string) (done api.Restored, err error) {
-	identity, err := age.NewScryptIdentity(passphrase)
-	if err != nil {
-		return done, usagef("a passphrase is missing")
-	}
-	identity.SetMaxWorkFactor(22)
-	opened, err := age.Decrypt(f, identity)
-	if _, wrong := errors.AsType[*age.NoIdentityMatchError](err); wrong {
-		return done, api.Errorf(api.CodeWrongSecret, "the passphrase is wrong, or this backup was made for something else than a passphrase: nothing was restored")
-	}
-	if err != nil {
-		return done, notWhole(err)
-	}
-	lines := bufio.NewScanner(opened)
-	lines.Buffer(make([]byte, 0, 64<<10), maxBackupLine)
+// restore passes a backup on to the daemon, which restores it only when it hears that this was all: after
+// the whole of the file has been read, and found to be authentic.
+func restore(ctx context.Context, c *client.Client, plain io.Reader) (api.Restored, error) {
 	var up *client.Restore
 	defer func() {
 		if up != nil {
 			up.Abort()
 		}
 	}()
-	ended := false
-	for lines.Scan() {
-		var line backupLine
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || ended {
-			return done, notWhole(errors.New("a line makes no sense"))
-		}
+	for line, err := range readBackup(plain) {
 		switch {
-		case up == nil && line.Backup != nil:
-			if up, err = c.Restore(ctx, *line.Backup); err != nil {
-				return done, err
-			}
-		case up != nil && line.Record != nil:
-			if err := up.Add(*line.Record); err != nil {
-				return done, err
-			}
-		case up != nil && line.End:
-			ended = true
-		default:
-			return done, notWhole(errors.New("a line makes no sense"))
+		case err != nil:
+		case line.Backup != nil:
+			up, err = c.Restore(ctx, *line.Backup)
+		case line.Record != nil:
+			err = up.Add(*line.Record)
+		}
+		if err != nil {
+			return api.Restored{}, err
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return done, notWhole(err)
-	}
-	if !ended {
-		return done, notWhole(io.ErrUnexpectedEOF)
-	}
-	done, err = up.Commit()
-	up = nil
-	return done, err
+	return up.Commit()
 }
 
-// notWhole says that a file is no backup, or not any more.
-func notWhole(err error) error {
-	return usagef("this is no whole backup of Fob's, or it was changed (%v): nothing was restored", err)
+// readBackup gives the head and the records of a backup. It ends without an error, a *backupError, only if
+// there was the whole of a backup, to the end of the file.
+func readBackup(plain io.Reader) iter.Seq2[api.Yield, error] {
+	return func(yield func(api.Yield, error) bool) {
+		lines := bufio.NewScanner(plain)
+		lines.Buffer(nil, maxBackupLine)
+		check := backupCheck{}
+		for lines.Scan() {
+			line, err := parseBackupLine(lines.Bytes())
+			clear(lines.Bytes())
+			if err == nil && check.next(line) != nil {
+				err = errBackupStrange
+			}
+			if err != nil {
+				yield(api.Yield{}, err)
+				return
+			}
+			if !line.End && !yield(line, nil) {
+				return
+			}
+		}
+		switch err := lines.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
+			yield(api.Yield{}, errBackupStrange)
+		case err != nil, !check.ended:
+			yield(api.Yield{}, errBackupDamaged)
+		}
+	}
 }
 
-// interruptible ends with the signals by which a person stops a program.
-func interruptible(ctx context.Context) (context.Context, func()) {
-	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+func parseBackupLine(text []byte) (api.Yield, error) {
+	var line api.Yield
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&line) != nil || decoder.More() {
+		return api.Yield{}, errBackupStrange
+	}
+	if line.Backup != nil && line.Backup.Format != api.BackupFormat {
+		return api.Yield{}, &backupError{api.CodeBadRequest, fmt.Sprintf("the backup has format %d, and this fob reads %d: a newer Fob made it", line.Backup.Format, api.BackupFormat)}
+	}
+	return line, nil
 }

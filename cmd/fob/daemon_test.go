@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,8 @@ import (
 //
 //	> METHOD /v1/path STATUS      one answer, the JSON that follows
 //	> METHOD /v1/path stream      an answer of lines; a line "wait METHOD /path" waits for that call,
-//	                              "hold" waits until the caller is gone
+//	                              "wait METHOD /path N" for its Nth while the stream lasts, "hold" until
+//	                              the caller is gone
 //
 // "@+60s@" stands for a time so far from now.
 type standIn struct {
@@ -30,6 +32,8 @@ type standIn struct {
 	blocks map[string]*block
 	calls  []string
 	called map[string]chan struct{}
+	counts map[string]int
+	more   chan struct{} // closed at the next call
 }
 
 type block struct {
@@ -40,7 +44,7 @@ type block struct {
 var timeMark = regexp.MustCompile(`@([+-][0-9a-z]+)@`)
 
 func newStandIn(text string) (*standIn, error) {
-	d := &standIn{blocks: map[string]*block{}, called: map[string]chan struct{}{}}
+	d := &standIn{blocks: map[string]*block{}, called: map[string]chan struct{}{}, counts: map[string]int{}, more: make(chan struct{})}
 	var b *block
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
@@ -72,6 +76,10 @@ func (d *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	d.calls = append(d.calls, strings.TrimSpace(name+" "+string(body)))
 	b := d.blocks[name]
+	d.counts[name]++
+	close(d.more)
+	d.more = make(chan struct{})
+	before := maps.Clone(d.counts)
 	done := d.channel(name)
 	select {
 	case <-done:
@@ -90,13 +98,21 @@ func (d *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, stamp(strings.Join(b.lines, "\n")))
 	default:
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		d.stream(w, r, b.lines)
+		d.stream(w, r, b.lines, before)
 	}
 }
 
-func (d *standIn) stream(w http.ResponseWriter, r *http.Request, lines []string) {
+func (d *standIn) stream(w http.ResponseWriter, r *http.Request, lines []string, before map[string]int) {
 	for _, line := range lines {
 		if call, ok := strings.CutPrefix(line, "wait "); ok {
+			if f := strings.Fields(call); len(f) == 3 {
+				call = f[0] + " " + f[1]
+				n, _ := strconv.Atoi(f[2])
+				if !d.awaitCalls(r, call, before[call]+n) {
+					return
+				}
+				continue
+			}
 			d.mu.Lock()
 			done := d.channel(call)
 			d.mu.Unlock()
@@ -113,6 +129,23 @@ func (d *standIn) stream(w http.ResponseWriter, r *http.Request, lines []string)
 		}
 		io.WriteString(w, stamp(line)+"\n")
 		w.(http.Flusher).Flush()
+	}
+}
+
+// awaitCalls waits until there were n calls of that name; false if the caller is gone.
+func (d *standIn) awaitCalls(r *http.Request, name string, n int) bool {
+	for {
+		d.mu.Lock()
+		count, more := d.counts[name], d.more
+		d.mu.Unlock()
+		if count >= n {
+			return true
+		}
+		select {
+		case <-more:
+		case <-r.Context().Done():
+			return false
+		}
 	}
 }
 

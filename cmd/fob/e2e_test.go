@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -63,6 +64,12 @@ func TestDaemon(t *testing.T) {
 			env.Setenv("TZ", "UTC")
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("SOCK", filepath.Join(env.WorkDir, "d", "fob.sock"))
+			env.Setenv("SOCK2", filepath.Join(env.WorkDir, "d2", "fob.sock"))
+			seeds, err := filepath.Abs("../../internal/provision/testdata")
+			if err != nil {
+				return err
+			}
+			env.Setenv("SEEDS", seeds)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -72,6 +79,9 @@ func TestDaemon(t *testing.T) {
 			"code":    wantCode,
 			"pending": awaitPending,
 			"id":      takeID,
+			"press":   pressFob,
+			"second":  func(ts *testscript.TestScript, _ bool, args []string) { secondFobd(ts, bin, args) },
+			"cut":     cutFile,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -123,6 +133,50 @@ func startFobd(ts *testscript.TestScript, bin string, args []string) {
 	stop, err := startProgram(exec.Command(filepath.Join(bin, "fobd"), flags...), ts.Getenv("SOCK"))
 	ts.Check(err)
 	ts.Defer(stop)
+}
+
+// secondFobd is "second": another daemon with an empty state of its own, and the same keys.
+func secondFobd(ts *testscript.TestScript, bin string, args []string) {
+	flags := []string{"--dir", ts.MkAbs("d2")}
+	for _, key := range args {
+		flags = append(flags, "--key", ts.MkAbs(key))
+	}
+	stop, err := startProgram(exec.Command(filepath.Join(bin, "fobd"), flags...), ts.Getenv("SOCK2"))
+	ts.Check(err)
+	ts.Defer(stop)
+}
+
+// pressFob is "press FILE SEED COUNTER...": writes what a fob with that seed (hexadecimal) shows at its
+// presses into FILE, one code a line. It is oathtool, which nobody here wrote, that knows.
+func pressFob(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: press file seed counter...")
+	}
+	var codes []byte
+	for _, counter := range args[2:] {
+		code, err := exec.Command("oathtool", "--hotp", "--counter="+counter, args[1]).Output()
+		if err != nil {
+			ts.Fatalf("oathtool: %v (Debian package oathtool)", err)
+		}
+		codes = append(codes, code...)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), codes, 0o600))
+}
+
+// cutFile is "cut FROM TO BYTES": copies a file without its last bytes; BYTES of 0 changes one in its
+// middle instead.
+func cutFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut from to bytes")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	if n == 0 {
+		b[len(b)/2] ^= 1
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b[:len(b)-n], 0o600))
 }
 
 // startProgram starts a program and waits for the file that says that it is ready.

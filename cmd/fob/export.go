@@ -16,108 +16,154 @@ import (
 
 func (a *app) exportCmd() *cobra.Command {
 	var g given
-	var format, path, passphrase string
+	var out, format, passphrase string
 	var plain bool
 	cmd := &cobra.Command{
-		Use:   "export --format FORMAT --out FILE",
-		Short: "Write all tokens with their seeds into a file",
-		Long: `Write all tokens with their seeds into a new file that you alone can read. A registered
-method has to approve it, and it stands in the log.
+		Use:   "export --out FILE",
+		Short: "Write all tokens with their seeds to a file",
+		Long: `Write all tokens with their seeds to a new file, as to move to another service. A
+registered method has to approve it. Whoever has the seeds can make every token's
+codes.
 
-PSKC is encrypted with a passphrase, unless you say --plain. Microsoft's formats cannot
-be encrypted: they need --plain. Whoever has such a file has the codes of all tokens.`,
-		Example: "  fob tokens export --format pskc --out tokens.xml\n  fob tokens export --format entra --plain --out tokens.csv",
+PSKC is encrypted with a passphrase, which is asked for twice, unless --plain says that
+the seeds are to stand in the open. The formats of Microsoft Entra know no encryption:
+for them --plain has to be said.`,
+		Example: "  fob tokens export --out tokens.xml\n  fob tokens export --format entra --out tokens.csv --plain",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case format != "pskc" && format != "entra" && format != "graph":
-				return usagef("say in which format: --format pskc, entra or graph")
-			case path == "" || path == "-":
-				return usagef("name the file: --out FILE. Seeds are not written to a terminal")
-			case format != "pskc" && !plain:
-				return usagef("this format cannot be encrypted, so the seeds stand there for all to read: say --plain if that is meant, or use --format pskc")
-			case plain && passphrase != "":
-				return usagef("--plain needs no passphrase: leave one of the two out")
-			}
-			if err := errors.Join(g.check(), fromInput("passphrase", "a passphrase", passphrase)); err != nil {
+			if err := checkExport(out, format, passphrase, plain); err != nil {
 				return err
 			}
-			out, err := createNew(path)
+			if err := g.check(); err != nil {
+				return err
+			}
+			if _, err := a.client(); err != nil {
+				return err
+			}
+			file, err := createNew(out)
 			if err != nil {
 				return err
 			}
-			defer out.discard()
+			defer file.discard()
 			var phrase *secret.Secret
 			if !plain {
-				text, err := a.newPassphrase(passphrase, client.Show(path))
+				typed, err := a.newPassphrase(passphrase, client.Show(out))
 				if err != nil {
 					return err
 				}
-				phrase = secret.New(text)
+				phrase = secret.New(typed)
 				defer phrase.Wipe()
 			}
-			n := 0
+			e := &exporter{format: provision.Format(format), phrase: phrase}
 			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindExportTokens}, g, func(lines iter.Seq2[api.Yield, error]) error {
-				return writeTokens(out, format, phrase, tokensOf(lines, &n))
+				if err := e.write(file, lines); err != nil {
+					return err
+				}
+				return file.commit()
 			})
-			if err == nil {
-				err = out.commit()
-			}
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.out, "Wrote %s into %s.\n", plural(n, "token", "tokens"), client.Show(path))
+			if a.json {
+				return a.printJSON(map[string]any{"file": out, "tokens": e.n, "encrypted": !plain})
+			}
+			how := "encrypted with the passphrase"
+			if plain {
+				how = "with their seeds in the open: keep the file away from others, and remove it soon"
+			}
+			_, err = fmt.Fprintf(a.out, "Wrote %s to %s, %s.\n", tokensText(e.n), client.Show(out), how)
 			return err
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&format, "format", "", "`format` of the file: pskc, entra or graph")
-	flags.StringVar(&path, "out", "", "the new `file`")
-	flags.BoolVar(&plain, "plain", false, "leave the seeds in the open")
+	flags.StringVar(&out, "out", "", "the new `file`")
+	flags.StringVar(&format, "format", string(provision.FormatPSKC), "`format` of the file: pskc, entra or graph")
+	flags.BoolVar(&plain, "plain", false, "write the seeds as they are, not encrypted")
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
 	complete(cmd, "format", "pskc", "entra", "graph")
 	return cmd
 }
 
-func writeTokens(w io.Writer, format string, passphrase *secret.Secret, seeds iter.Seq2[provision.Seed, error]) (err error) {
-	switch format {
-	case "entra":
+func checkExport(out, format, passphrase string, plain bool) error {
+	if err := outFile(out); err != nil {
+		return err
+	}
+	if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
+		return err
+	}
+	switch provision.Format(format) {
+	case provision.FormatPSKC:
+	case provision.FormatEntra, provision.FormatGraph:
+		if !plain {
+			return usagef("the format %s cannot be encrypted, so the seeds stand there for all to read: say --plain if that is meant, or use --format pskc", format)
+		}
+	default:
+		return usagef("%q is no format: --format is pskc, entra or graph", client.Show(format))
+	}
+	if plain && passphrase != "" {
+		return usagef("a file in the open has no passphrase: leave --plain or --passphrase out")
+	}
+	return nil
+}
+
+// outFile wants the name of a file that secrets are written to.
+func outFile(path string) error {
+	switch path {
+	case "":
+		return usagef("say where to: --out FILE")
+	case "-":
+		return usagef("this is not written to a terminal or a pipe: name a new file")
+	}
+	return nil
+}
+
+// exporter writes the tokens that the daemon hands out.
+type exporter struct {
+	format provision.Format
+	phrase *secret.Secret // nil: in the open
+	n      int
+}
+
+func (e *exporter) write(w io.Writer, lines iter.Seq2[api.Yield, error]) error {
+	var err error
+	switch seeds := e.seeds(lines); e.format {
+	case provision.FormatEntra:
 		err = provision.WriteEntra(w, seeds)
-	case "graph":
+	case provision.FormatGraph:
 		err = provision.WriteGraph(w, seeds)
 	default:
-		err = provision.WritePSKC(w, seeds, provision.PSKCWriteOptions{Passphrase: passphrase})
+		err = provision.WritePSKC(w, seeds, provision.PSKCWriteOptions{Passphrase: e.phrase})
 	}
-	if bad, ok := errors.AsType[*provision.RowError](err); ok {
-		return usagef("%v. Use --format pskc, which can hold every token", bad)
+	if row, ok := errors.AsType[*provision.RowError](err); ok {
+		return usagef("this format cannot hold the token %s: %s. Use --format pskc; no file was written", client.Show(row.Serial), row.Reason)
 	}
 	return err
 }
 
-// tokensOf turns what follows an approval into tokens, and counts them.
-func tokensOf(lines iter.Seq2[api.Yield, error], n *int) iter.Seq2[provision.Seed, error] {
+// seeds reads the daemon's lines, and wipes each seed once it is written.
+func (e *exporter) seeds(lines iter.Seq2[api.Yield, error]) iter.Seq2[provision.Seed, error] {
 	return func(yield func(provision.Seed, error) bool) {
 		for line, err := range lines {
 			if err == nil && line.Token == nil {
-				err = client.ErrBadAnswer
+				err = fmt.Errorf("%w (a line without a token)", client.ErrBadAnswer)
 			}
 			if err != nil {
 				yield(provision.Seed{}, err)
 				return
 			}
 			t := line.Token
-			seed := provision.Seed{
+			s := provision.Seed{
 				Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Kind: provision.Kind(t.Kind),
 				Algorithm: provision.Algorithm(t.Algorithm), Digits: t.Digits, Period: t.Period, Counter: t.Counter,
 				Secret: secret.New(t.Seed), User: t.User,
 			}
-			*n++
-			more := yield(seed, nil)
-			seed.Secret.Wipe()
+			more := yield(s, nil)
+			s.Secret.Wipe()
 			if !more {
 				return
 			}
+			e.n++
 		}
 	}
 }

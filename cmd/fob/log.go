@@ -147,8 +147,8 @@ func (a *app) printLogLine(e api.LogEntry) error {
 		return a.printJSONLine(e)
 	}
 	row := logRow(e)
-	line := fmt.Sprintf("%5s  %-16s  %-9s  %-13s  %-10s  %-22s  %-16s  %-10s",
-		row[0], row[1], row[2], row[3], client.Show(row[4]), client.Show(row[5]), client.Show(row[6]), client.Show(row[7]))
+	line := fmt.Sprintf("%5s  %-16s  %-10s  %-20s  %-10s  %-22s  %-16s  %-10s",
+		row[0], row[1], client.Show(row[2]), client.Show(row[3]), client.Show(row[4]), client.Show(row[5]), client.Show(row[6]), client.Show(row[7]))
 	if why := client.Show(row[8]); why != "" {
 		line += "  " + fit(why, a.room(utf8.RuneCountInString(line)+2))
 	}
@@ -205,5 +205,16 @@ func logRow(e api.LogEntry) []string {
 	if why == e.Decision {
 		why = "" // it says nothing more
 	}
-	return []string{strconv.FormatUint(e.Seq, 10), when(e.Time), e.Decision, e.Kind, e.User, e.Service, by, e.Request, why}
+	return []string{strconv.FormatUint(e.Seq, 10), when(e.Time), decisionName(e.Decision), kindName(e.Kind), e.User, e.Service, by, e.Request, why}
+}
+
+// wrongCode is the log's word for a typed code that was not accepted. Such an entry decides nothing by
+// itself.
+const wrongCode = "wrong-code"
+
+func decisionName(decision string) string {
+	if decision == wrongCode {
+		return "wrong code"
+	}
+	return decision
 }

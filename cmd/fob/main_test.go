@@ -43,7 +43,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // it would sleep a second at the end of each run
 			env.Setenv("SOCK", filepath.Join(env.WorkDir, "fob.sock"))
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
-			return nil
+			seeds, err := filepath.Abs("../../internal/provision/testdata")
+			env.Setenv("PSKC", seeds)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"daemon": startDaemon,

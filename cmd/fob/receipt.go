@@ -72,8 +72,14 @@ func approvalsIn(page api.LogPage, id string) ([]checked, error) {
 		switch {
 		case entry.Request != id:
 			return nil, fmt.Errorf("%w: it is for the request %q", client.ErrReceipt, entry.Request)
+		case entry.Decision == wrongCode:
+			none = fmt.Errorf("%w: a code was typed that was not accepted", client.ErrNoReceipt)
+			continue
 		case entry.Decision != api.Approved:
 			none = fmt.Errorf("%w: the request was %s", client.ErrNoReceipt, entry.Decision)
+			continue
+		case entry.Receipt == nil && entry.Strength == "code":
+			none = fmt.Errorf("%w: this was approved by a token's code", client.ErrNoReceipt)
 			continue
 		case entry.Receipt == nil:
 			none = fmt.Errorf("%w: no key approved this", client.ErrNoReceipt)

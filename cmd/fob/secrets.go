@@ -15,7 +15,7 @@ import (
 )
 
 // maxInputLine is the longest line of standard input that is taken for a secret, in bytes.
-const maxInputLine = 1024
+const maxInputLine = 2048
 
 // errLongLine says that a line is no PIN, code, passphrase or seed.
 var errLongLine = errors.New("the line is too long")

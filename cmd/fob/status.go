@@ -36,7 +36,7 @@ func (a *app) statusCmd() *cobra.Command {
 				[2]string{"keys", plural(s.Keys, "key plugged in", "keys plugged in")},
 				[2]string{"methods", plural(s.Methods, "sign-in method", "sign-in methods")},
 				[2]string{"tokens", plural(s.Tokens, "token", "tokens")},
-				[2]string{"vault", vaultWords(s.Vault)},
+				[2]string{"vault", vaultState(s.Vault)},
 				[2]string{"requests", fmt.Sprintf("%d pending", s.Pending)},
 				[2]string{"log", logState(s)},
 				[2]string{"bus", s.Bus},

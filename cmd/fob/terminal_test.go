@@ -52,6 +52,12 @@ func onTerminal(t *testing.T, tape string, args ...string) *terminal {
 
 func startOnTerminal(t *testing.T, d *standIn, args ...string) *terminal {
 	t.Helper()
+	return runOnTerminal(t, d, exec.Command("fob", args...))
+}
+
+// runOnTerminal starts any program.
+func runOnTerminal(t *testing.T, d *standIn, cmd *exec.Cmd) *terminal {
+	t.Helper()
 	master, slave, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +66,7 @@ func startOnTerminal(t *testing.T, d *standIn, args ...string) *terminal {
 		t.Fatal(err)
 	}
 	x := &terminal{t: t, daemon: d, tty: master, slave: slave, more: make(chan struct{}, 1)}
-	x.cmd = exec.Command("fob", args...)
+	x.cmd = cmd
 	x.cmd.Env = append(os.Environ(), "TERM=xterm", "GORACE=atexit_sleep_ms=0")
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = slave, slave, slave
 	x.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}

@@ -26,6 +26,17 @@ type bodyLines struct {
 	max     int
 }
 
+// bulk lets one long body in at a time: each may take much memory. It answers and reports false where
+// there is one already.
+func (s *Server) bulk(c *call) (done func(), ok bool) {
+	if !s.bulky.TryLock() {
+		c.w.Header().Set("Connection", "close")
+		c.refuse(api.Errorf(api.CodeTooMany, "another import or restore is under way: try again when it has ended"))
+		return nil, false
+	}
+	return s.bulky.Unlock, true
+}
+
 // bodyLines begins to read a body of lines of at most line bytes, total bytes in all. It answers and
 // reports false where the body is no such thing.
 func (c *call) bodyLines(line, total int) (*bodyLines, bool) {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/fobproject/fob/daemon/wire"
@@ -45,7 +46,8 @@ type Config struct {
 // Server serves the door. Its methods are safe for concurrent use.
 type Server struct {
 	Config
-	http http.Server
+	http  http.Server
+	bulky sync.Mutex // held while a long body comes in
 }
 
 // New makes a Server.

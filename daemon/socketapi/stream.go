@@ -55,7 +55,9 @@ func (l lines) send(v any) error {
 	if err := l.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	if _, err := l.w.Write(append(b, '\n')); err != nil {
+	b = append(b, '\n')
+	defer clear(b) // a seed may stand in it
+	if _, err := l.w.Write(b); err != nil {
 		return err
 	}
 	return l.control.Flush()

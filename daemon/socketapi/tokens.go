@@ -65,6 +65,11 @@ const (
 // importTokens takes tokens line by line and imports them at the last one. A body that ends before
 // that changes nothing.
 func (s *Server) importTokens(c *call) {
+	done, ok := s.bulk(c)
+	if !ok {
+		return
+	}
+	defer done()
 	lines, ok := c.bodyLines(maxImportLine, maxImportBytes)
 	if !ok {
 		return

@@ -37,6 +37,16 @@ const (
 // restore takes a backup line by line and restores it at the last one. A body that ends before that
 // changes nothing.
 func (s *Server) restore(c *call) {
+	if err := s.Engine.MayRestore(c.who); err != nil {
+		c.w.Header().Set("Connection", "close")
+		c.fail(err)
+		return
+	}
+	done, ok := s.bulk(c)
+	if !ok {
+		return
+	}
+	defer done()
 	lines, ok := c.bodyLines(maxRecordLine, maxBackupBytes)
 	if !ok {
 		return

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -359,6 +360,40 @@ func FuzzStream(f *testing.F) {
 		}
 		if s.decided.Load() && !strings.Contains(string(data), "\n") {
 			t.Fatal("a line that broke off was taken")
+		}
+	})
+}
+
+func FuzzYield(f *testing.F) {
+	f.Add([]byte(`{"token":{"serial":"A","seed":"AQI="}}` + "\n" + `{"end":true}` + "\n"))
+	f.Add([]byte(`{"backup":{"format":1,"data_key":"AQI="}}` + "\n" + `{"record":{"bucket":"b","key":"","value":"AA=="}}` + "\n" + `{"end":true}`))
+	f.Add([]byte(`{"error":{"code":"sealed","message":"x"}}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &Stream{lines: newLines(strings.NewReader(string(data))), close: func() {}}
+		var last error
+		for y, err := range s.Yield() {
+			if last = err; err == nil && (y.End || y.Error != nil) {
+				t.Fatal("an end was given as a line")
+			}
+		}
+		if last == nil && !bytes.Contains(bytes.ToLower(data), []byte("end")) {
+			t.Fatal("lines without an end were taken for the whole")
+		}
+	})
+}
+
+func FuzzReport(f *testing.F) {
+	f.Add(200, []byte(`{"imported":1,"problems":[{"line":1,"serial":"A","text":"x"}]}`))
+	f.Add(422, []byte(`{"problems_total":1,"error":{"code":"import_refused","message":"x"}}`))
+	f.Add(422, []byte(`{}`))
+	f.Add(423, []byte(`{"error":{"code":"sealed","message":"x"}}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		report, err := importReport(reply{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: body})
+		if err == nil && status != 422 && (status < 200 || status > 299) {
+			t.Fatalf("status %d is a success", status)
+		}
+		if err == nil && status == 422 && report.Error == nil {
+			t.Fatal("refused, and nobody hears of it")
 		}
 	})
 }

@@ -136,8 +136,8 @@ func lockFor(locks int) time.Duration {
 	return hold
 }
 
-// left is how long the lock still holds. In doubt it holds longer: in a later boot, where the wall
-// clock alone counts, at most as long as a lock can.
+// left is how long the lock still holds. In a later boot the wall clock counts; where that leaves more
+// than a lock can hold, one of the two was wrong, and the lock holds that long after the boot.
 func (c count) left(now clock.Moment) time.Duration {
 	if c.Until.IsZero() {
 		return 0
@@ -145,5 +145,9 @@ func (c count) left(now clock.Moment) time.Duration {
 	if c.BootID != "" && c.BootID == now.BootID {
 		return max(c.BootUntil-now.Boot, 0)
 	}
-	return min(max(c.Until.Sub(now.Wall), 0), Longest)
+	left := c.Until.Sub(now.Wall)
+	if left > Longest {
+		left = Longest - now.Boot
+	}
+	return max(left, 0)
 }

@@ -174,7 +174,10 @@ func TestClocks(t *testing.T) {
 		}, 5 * time.Minute},
 		{"after a reboot with the clock set back a year it holds an hour and not a year", func(d *door) {
 			d.now = clock.Moment{Wall: d.now.Wall.AddDate(-1, 0, 0), Boot: time.Second, BootID: "two"}
-		}, time.Hour},
+		}, time.Hour - time.Second},
+		{"a lock that was made while the clock was wrong holds an hour of a later boot", func(d *door) {
+			d.now = clock.Moment{Wall: d.now.Wall.AddDate(-10, 0, 0), Boot: time.Hour, BootID: "two"}
+		}, 0},
 		{"where boots cannot be told apart the wall clock counts", func(d *door) { d.now.BootID, d.now.Boot = "", time.Second }, 15 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -167,7 +167,7 @@ func (r *Request) proveBy(p proof, first *secret.Secret) (outcome, error) {
 	text := "Now type the next code that " + p.shown + " shows"
 	if p.once {
 		once := secret.New(slices.Clone(first.Reveal()))
-		out, err := r.decideByCode(once, p.one(), p.done, p.apply)
+		out, err := r.decideByCode(once, true, p.one(), p.done, p.apply)
 		if !errors.Is(err, oath.ErrWrong) {
 			return out, err
 		}
@@ -177,7 +177,7 @@ func (r *Request) proveBy(p proof, first *secret.Secret) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return r.decideByCode(second, p.two(first), p.done, p.apply)
+	return r.decideByCode(second, true, p.two(first), p.done, p.apply)
 }
 
 func (r *Request) askCode(text string) (*secret.Secret, error) {

@@ -24,22 +24,13 @@ import (
 // itself.
 const wrongCode = "wrong-code"
 
-// parseCode reads a typed code.
-func parseCode(typed *secret.Secret) (*secret.Secret, error) {
-	code, err := oath.ParseCode(typed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
-	}
-	return code, nil
-}
-
 // VerifyCode is a sign-in by a code that was typed already: it is right, and the decision is on disk
 // when VerifyCode returns, or it fails: with oath.ErrWrong and the like. No key blinks, and nobody is
 // asked. It takes ownership of a.Code. It is safe for concurrent use: of many calls with the same code
 // one is approved at most.
 func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, error) {
 	defer a.Code.Wipe()
-	code, err := parseCode(a.Code)
+	code, err := oath.ParseCode(a.Code)
 	if err != nil {
 		return View{}, err
 	}
@@ -57,7 +48,7 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	defer e.running.Done()
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(errCancelled)
-	out, err := r.decideByCode(code, r.checkOne(r.methods), "", nil)
+	out, err := r.decideByCode(code, true, r.checkOne(r.methods), "", nil)
 	if err != nil {
 		return View{}, err
 	}
@@ -223,8 +214,8 @@ func (r *Request) workAhead(seeds *seedBox, check codeCheck, code *secret.Secret
 
 // decideByCode puts the approval by a typed code on disk, together with what apply changes, if the code
 // is right. A wrong one is counted, also on disk, before anybody hears that it was wrong. The code is
-// wiped.
-func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
+// wiped. last says that the request ends with it.
+func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer code.Wipe()
 	sealer, err := r.e.cfg.Vault.Sealer(token.Purpose)
 	if err != nil {
@@ -239,6 +230,8 @@ func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason stri
 	if err != nil {
 		return outcome{}, err
 	}
+	decided := false
+	defer func() { checked(decided && last) }()
 	var refused error
 	var seq uint64
 	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
@@ -260,10 +253,10 @@ func (r *Request) decideByCode(code *secret.Secret, check codeCheck, reason stri
 	if err == nil {
 		err = refused
 	}
-	checked(err == nil)
 	if err != nil {
 		return outcome{}, err
 	}
+	decided = true
 	return outcome{view: func(v *View) {
 		v.Strength, v.SelfAsserted, v.LogSeq = policy.Code, r.e.cfg.SelfAsserted, seq
 	}}, nil

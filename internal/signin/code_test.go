@@ -173,13 +173,13 @@ func TestTypedAsPeopleType(t *testing.T) {
 		}
 		before := len(d.log())
 		for _, bad := range []string{"12345a", "abcdef", "12345", "123456789", " "} {
-			if _, err := d.verify(bad); !errors.Is(err, signin.ErrBadRequest) {
+			if _, err := d.verify(bad); !errors.Is(err, oath.ErrMalformed) {
 				t.Errorf("%q: %v", bad, err)
 			}
 		}
 		r := d.ask(signin.Ask{})
 		p := d.codePrompt(r)
-		if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed("letters")}); !errors.Is(err, signin.ErrBadRequest) {
+		if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed("letters")}); !errors.Is(err, oath.ErrMalformed) {
 			t.Errorf("letters at the prompt: %v", err)
 		}
 		if d.codePrompt(r).ID != p.ID {

@@ -86,13 +86,12 @@ func (r *Request) addKeys() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	first, seq, err := r.enrol(r.ctx, key, r.ask.Method.Name)
+	first, seq, err := r.enrol(r.ctx, key, r.ask.Method.Name, !r.ask.Method.Backup)
 	if err != nil {
 		return outcome{}, err
 	}
 	added, failed := []method.Method{first}, error(nil)
 	if r.ask.Method.Backup {
-		r.unseal()
 		r.methods = append(r.methods, first)
 		backup, backupSeq, err := r.enrolBackup(key, first)
 		if err == nil {
@@ -114,12 +113,9 @@ func (r *Request) addKeys() (outcome, error) {
 // the code typed, whatever becomes of the change.
 func (r *Request) stepUp() error {
 	r.touchFor("to approve: %s", r.subject())
-	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true, stepUp: true}
-	if _, err := r.resolve(w, "step-up: may change sign-in methods", nil); err != nil {
-		return err
-	}
-	r.unseal()
-	return nil
+	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true, stepUp: true, interim: true}
+	_, err := r.resolve(w, "step-up: may change sign-in methods", nil)
+	return err
 }
 
 // about names the method that the request adds, removes or changes.
@@ -183,12 +179,12 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 	if name == "" {
 		name = method.FreeName(r.methods, m.Name+" backup")
 	}
-	return r.enrol(r.ctx, key, name)
+	return r.enrol(r.ctx, key, name, true)
 }
 
 // enrol makes a credential on the key, verifies its attestation, tests it with a second tap, and
 // puts it on disk. Until the test it counts for nothing.
-func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Method, uint64, error) {
+func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool) (method.Method, uint64, error) {
 	defer r.withdraw(OfferByKey)
 	if name == "" {
 		name = method.FreeName(r.methods, k.Name)
@@ -215,7 +211,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string) (method.Me
 	defer a.done()
 	m.Key.Counter, m.Key.KeyID, m.Used = a.proof.Counter, k.ID, r.e.cfg.Clock.Now().UTC()
 	a.method = m
-	seq, err := r.commit(func(tx *store.Tx) error {
+	seq, err := r.commitStep(last, func(tx *store.Tx) error {
 		if err := r.unchanged(tx); err != nil {
 			return err
 		}

@@ -28,7 +28,9 @@ func TestClone(t *testing.T) {
 		if err != nil || !ms[0].Suspect || ms[0].Key.Counter != m.Key.Counter {
 			t.Errorf("the method is %+v (%v)", ms, err)
 		}
-		if log := d.log(); !slices.ContainsFunc(log, func(e audit.Entry) bool { return e.Decision == "possible-clone" && strings.Contains(e.Reason, "cloned") }) {
+		if log := d.log(); !slices.ContainsFunc(log, func(e audit.Entry) bool {
+			return e.Decision == "possible-clone" && strings.Contains(e.Reason, "cloned")
+		}) {
 			t.Errorf("the log does not have it: %+v", log)
 		}
 	}, k)

@@ -119,26 +119,28 @@ func (r *Request) approvedBy(a approval, reason string) audit.Entry {
 	return e
 }
 
-// commit is the decision: one transaction with the advanced counters (apply) and the entries, on
-// disk when commit returns. Before it the request can still be denied, after it no more. It gives
-// the last entry's number in the log.
-func (r *Request) commit(apply func(*store.Tx) error, entries ...audit.Entry) (seq uint64, err error) {
-	if err := r.seal(); err != nil {
+// commit is the decision: one transaction with the advanced counters (apply) and the entry, on disk when
+// commit returns. Before it the request can still be denied, after it no more; while it goes on, whoever
+// denies waits for how it ends. It gives the entry's number in the log.
+func (r *Request) commit(apply func(*store.Tx) error, e audit.Entry) (seq uint64, err error) {
+	return r.commitStep(true, apply, e)
+}
+
+// commitStep is commit, after which, unless it is the last step, the request goes on and can be denied.
+func (r *Request) commitStep(last bool, apply func(*store.Tx) error, e audit.Entry) (seq uint64, err error) {
+	checked, err := r.check()
+	if err != nil {
 		return 0, err
 	}
-	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
+	defer func() { checked(last && err == nil) }()
+	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) (err error) {
 		if apply != nil {
 			if err := apply(tx); err != nil {
 				return err
 			}
 		}
-		for _, e := range entries {
-			var err error
-			if seq, err = log(tx, e); err != nil {
-				return err
-			}
-		}
-		return nil
+		seq, err = log(tx, e)
+		return err
 	})
 	return seq, err
 }
@@ -153,10 +155,10 @@ func log(tx *store.Tx, e audit.Entry) (seq uint64, err error) {
 }
 
 // decide puts a tap's approval on disk, with what else changes by it, and makes the outcome.
-// reason goes to the log.
-func (r *Request) decide(a approval, reason string, apply func(*store.Tx) error) (outcome, error) {
+// reason goes to the log; last says that the request ends with it.
+func (r *Request) decide(a approval, last bool, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer a.done()
-	seq, err := r.commit(func(tx *store.Tx) error {
+	seq, err := r.commitStep(last, func(tx *store.Tx) error {
 		if _, err := method.Advance(tx, r.e.cfg.Owner.UID, a.method.ID, r.use(a)); err != nil {
 			return err
 		}

@@ -22,6 +22,8 @@ type wanted struct {
 	// stepUp says that need is the strongest strength that the user has registered: the approval does not
 	// count if methods came or grew meanwhile.
 	stepUp bool
+	// interim says that the request goes on after the approval.
+	interim bool
 }
 
 // canApprove refuses a request for which there would be no offer at all.
@@ -65,7 +67,7 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 		if err != nil {
 			return outcome{}, err
 		}
-		return r.decide(a, reason, apply)
+		return r.decide(a, !w.interim, reason, apply)
 	}
 
 	ctx, stop := context.WithCancelCause(r.ctx)
@@ -81,13 +83,13 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 		select {
 		case t := <-taps:
 			if t.err == nil {
-				return r.decide(t.approval, reason, apply)
+				return r.decide(t.approval, !w.interim, reason, apply)
 			}
 			if byKey, taps = t.err, nil; byCode != nil {
 				return outcome{}, telling([]error{byKey, byCode})
 			}
 		case a := <-codes.answers():
-			out, err := r.decideByCode(a.Code, r.checkOne(w.methods), reason, apply)
+			out, err := r.decideByCode(a.Code, !w.interim, r.checkOne(w.methods), reason, apply)
 			switch {
 			case err == nil:
 				return out, nil

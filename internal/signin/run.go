@@ -11,6 +11,7 @@ import (
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
+	"github.com/fobproject/fob/internal/oath"
 )
 
 // kind is what a request of one kind does: check refuses before it begins, run does it and returns
@@ -62,7 +63,7 @@ type Request struct {
 	purpose   string        // of a touch: "to approve: …"
 	telling   bool          // tell is about to be called
 	sealed    bool          // a decision is being written: too late to deny
-	checking  chan struct{} // a typed code is being checked: closed when it is known whether that decides
+	checking  chan struct{} // a decision is being written: closed when it is known whether it stands
 	yield     Yield
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
@@ -171,8 +172,8 @@ func (r *Request) finish(d Decision, err error, fill func(*View)) {
 	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door, "decision", d)
 }
 
-// stop ends the request for a reason, unless its decision is being written already. While a typed code
-// is checked it waits until it is known whether that was the decision.
+// stop ends the request for a reason, unless its decision was written already. While one is being
+// written it waits for how that ends.
 func (r *Request) stop(why error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,16 +190,8 @@ func (r *Request) stop(why error) error {
 	return nil
 }
 
-// seal is the point of no return: it fails with the reason if the request has ended or its time is
-// over (also time slept through), and from then on nobody can deny it. unseal opens it again for a
-// further step.
-func (r *Request) seal() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sealLocked()
-}
-
-// sealLocked is seal, and is called with the lock held.
+// sealLocked is the point of no return: it fails with the reason if the request has ended or its time is
+// over (also time slept through), and from then on nobody can deny it. It is called with the lock held.
 func (r *Request) sealLocked() error {
 	if err := context.Cause(r.ctx); err != nil {
 		return err
@@ -211,14 +204,8 @@ func (r *Request) sealLocked() error {
 	return nil
 }
 
-func (r *Request) unseal() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sealed = false
-}
-
-// check seals the request while it is found out whether a typed code decides it; the function that it
-// returns is told.
+// check seals the request while its decision is written, or it is found out whether there is one; the
+// function that it returns must be told.
 func (r *Request) check() (checked func(decided bool), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -357,7 +344,7 @@ func (r *Request) answer(a Answer) (err error) {
 		}
 	}()
 	if a.Code.Len() > 0 {
-		if a.Code, err = parseCode(a.Code); err != nil {
+		if a.Code, err = oath.ParseCode(a.Code); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func (r *Request) canRemove() error {
 	if _, err := r.methodByID(r.ask.Method.ID); err != nil {
 		return err
 	}
-	if err := r.leavesOne(r.ask.Method.ID, r.ask.Method.Force); err != nil {
+	if err := r.mayTake(r.ask.Method.ID, r.ask.Method.Force); err != nil {
 		return err
 	}
 	r.stepUpNeed()
@@ -75,32 +75,38 @@ func (r *Request) removeMethod() (outcome, error) {
 }
 
 // leavesOne refuses to take the last method away that is of any use, unless it is forced.
-func (r *Request) leavesOne(gone string, force bool) error {
+func (r *Request) leavesOne(tx *store.Tx, gone string, force bool) error {
 	if force {
 		return nil
 	}
-	others := false
-	err := r.e.cfg.Store.View(func(tx *store.Tx) error {
-		for _, m := range r.methods {
-			if m.ID == gone {
-				continue
-			}
-			if m.Token == nil {
-				others = true
-			} else if _, err := usable(tx, m); err == nil {
-				others = true
-			}
-		}
-		return nil
-	})
-	if err == nil && !others {
-		err = fmt.Errorf("%w: register another first, or use --force", method.ErrLast)
+	now, err := method.List(tx, r.uid())
+	if err != nil {
+		return err
 	}
-	return err
+	for _, m := range now {
+		if m.ID == gone {
+			continue
+		}
+		if m.Token == nil {
+			return nil
+		}
+		if _, err := usable(tx, m); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: register another first, or use --force", method.ErrLast)
+}
+
+// mayTake is leavesOne before the request begins; the transaction that takes the method looks again.
+func (r *Request) mayTake(gone string, force bool) error {
+	return r.e.cfg.Store.View(func(tx *store.Tx) error { return r.leavesOne(tx, gone, force) })
 }
 
 // dropMethod takes a method away, in the transaction of the approval of it.
 func (r *Request) dropMethod(tx *store.Tx, gone method.Method, force bool) error {
+	if err := r.leavesOne(tx, gone.ID, force); err != nil {
+		return err
+	}
 	if _, err := method.Remove(tx, gone.UID, gone.ID, force); err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (r *Request) canChangeToken() error {
 		return nil
 	}
 	if a.Action != TokenEnable {
-		if err := r.leavesOne(t.Method, a.Force); err != nil {
+		if err := r.mayTake(t.Method, a.Force); err != nil {
 			return err
 		}
 	}
@@ -142,6 +142,11 @@ func (r *Request) changeToken() (outcome, error) {
 		if now.Method != t.Method {
 			return ErrMethodsChanged // it was activated meanwhile
 		}
+		if a.Action == TokenDisable && now.Method != "" {
+			if err := r.leavesOne(tx, now.Method, a.Force); err != nil {
+				return err
+			}
+		}
 		if a.Action != TokenUnassign {
 			_, err := token.SetDisabled(tx, t.Serial, a.Action == TokenDisable)
 			return err
@@ -158,8 +163,8 @@ func (r *Request) changeToken() (outcome, error) {
 		seq, err := r.commit(change, r.entry(Approved, done))
 		return outcome{view: func(v *View) { v.LogSeq = seq }}, err
 	}
-	r.touchFor("to approve: %s “%s”", r.subject(), t.Title())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: t.Serial, typed: true, stepUp: true}, done, change)
+	r.touchFor("to approve: %s", r.subject())
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: string(a.Action) + " " + t.Serial, typed: true, stepUp: true}, done, change)
 	if err == nil {
 		r.e.announceMethods()
 	}
@@ -205,8 +210,11 @@ func (e *Engine) exported() iter.Seq2[Exported, error] {
 				yield(Exported{}, err)
 				return
 			}
-			for _, t := range page {
+			for n, t := range page {
 				if after = t.Serial; !yield(t, nil) {
+					for _, rest := range page[n+1:] {
+						rest.Seed.Wipe()
+					}
 					return
 				}
 			}

@@ -99,7 +99,7 @@ func (r *Request) changeVault() (outcome, error) {
 		out, err = outcome{view: func(v *View) { v.LogSeq = seq }}, commitErr
 	} else {
 		r.touchFor("to approve: %s", r.subject())
-		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: slot, typed: true, stepUp: true}, done, change.Apply)
+		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: string(a.Action) + " " + slot, typed: true, stepUp: true}, done, change.Apply)
 	}
 	if err != nil {
 		return outcome{}, err
@@ -184,6 +184,14 @@ func (e *Engine) Restore(ctx context.Context, c caller.Caller, b *Backup) (Resto
 	}
 	e.announceMethods()
 	return done, nil
+}
+
+// MayRestore fails with ErrNotEmpty where Restore would.
+func (e *Engine) MayRestore(c caller.Caller) error {
+	if err := e.own(c); err != nil {
+		return err
+	}
+	return e.cfg.Store.View(e.emptyOnly)
 }
 
 // emptyOnly fails where there is something that a backup would replace.

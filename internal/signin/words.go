@@ -37,8 +37,21 @@ var kindWords = map[Kind]string{
 
 // subject names the request: "sign-in for alice by app:1000:mailer".
 func (r *Request) subject() string {
-	return fmt.Sprintf("%s for %s by %s", kindWords[r.ask.Kind], r.e.cfg.Owner.Name, r.service)
+	what := kindWords[r.ask.Kind]
+	switch r.ask.Kind {
+	case KindChangeToken:
+		what = fmt.Sprintf("%s the token “%s”", tokenWords[r.ask.Token.Action], r.about())
+	case KindChangeVault:
+		what = slotWords[r.ask.Vault.Action] + " a way to open the vault"
+	}
+	return fmt.Sprintf("%s for %s by %s", what, r.e.cfg.Owner.Name, r.service)
 }
+
+// tokenWords and slotWords name the changes for people.
+var (
+	tokenWords = map[TokenAction]string{TokenUnassign: "taking away", TokenDisable: "disabling", TokenEnable: "enabling"}
+	slotWords  = map[VaultAction]string{SlotAdd: "adding", SlotChange: "changing", SlotRemove: "removing"}
+)
 
 // words makes the prompts, and the line of progress that sums them up: a touch where one is waited
 // for, else a question, else why no key blinks. The caller holds r.mu.

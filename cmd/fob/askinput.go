@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/fobproject/fob/internal/api"
+)
+
+// inputLine is what standard input has for a question.
+type inputLine struct {
+	prompt api.Prompt
+	line   []byte
+	err    error
+}
+
+// answerFromInput answers a question from standard input. Whoever writes there may take their time: the
+// line comes to fromInput when it is there.
+func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
+	from := f.codes
+	if p.Type == api.PromptPIN {
+		if pin, err := f.pins.known(p); pin != nil || err != nil {
+			f.fromInput(ctx, inputLine{p, pin, err})
+			return
+		}
+		from = f.pins.in
+	}
+	if f.reading {
+		return
+	}
+	f.reading = true
+	go func() {
+		line, err := from.next()
+		select {
+		case f.inputs <- inputLine{p, line, err}:
+		case <-ctx.Done():
+			clear(line)
+		}
+	}()
+	// Mostly it is there already, and nothing need be shown meanwhile.
+	select {
+	case in := <-f.inputs:
+		f.reading = false
+		f.fromInput(ctx, in)
+	case <-time.After(inputPatience):
+	}
+}
+
+// inputPatience is how long a line of standard input is waited for before anything else goes on.
+const inputPatience = 100 * time.Millisecond
+
+// fromInput answers with a line of standard input. It is for one question alone, and used once.
+func (f *follower) fromInput(ctx context.Context, in inputLine) {
+	p := in.prompt
+	switch {
+	case f.stop != nil:
+		clear(in.line)
+		return
+	case !f.asks(p.ID): // somebody else was faster
+		clear(in.line)
+		f.turn(ctx)
+		return
+	}
+	answer, what, err := api.Answer{Prompt: p.ID, Code: in.line}, "code", in.err
+	if p.Type == api.PromptPIN {
+		answer, what = api.Answer{Prompt: p.ID, PIN: in.line}, "PIN"
+		if err == nil {
+			err = f.pins.take(p, in.line)
+		}
+	}
+	if err == nil {
+		err = f.send(ctx, p, answer)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		f.stop = usagef("%s There is no %s left on standard input", sentence(p.Text), what)
+	case errors.Is(err, errLongLine):
+		f.stop = usagef("cannot read the %s from standard input: %v", what, err)
+	case err != nil:
+		f.stop = err
+	}
+}
+
+// pinInput takes PINs from standard input. It keeps the last one that a key has, or is thought to have:
+// the key may ask for it more than once in a request.
+type pinInput struct {
+	in    *lineInput
+	last  []byte
+	asked api.Prompt // the question that last answered
+}
+
+// known gives a copy of the PIN that answered for this key before, or nil. One that turned out wrong is
+// never tried again: the key counts, and it is refused with CodePINWrong.
+func (in *pinInput) known(p api.Prompt) ([]byte, error) {
+	if p.New || in.last == nil || in.asked.Key != p.Key {
+		return nil, nil
+	}
+	if p.Retries == nil || in.asked.Retries == nil || *p.Retries < *in.asked.Retries {
+		text := "the PIN is wrong"
+		if p.Retries != nil {
+			text += ": " + plural(*p.Retries, "try", "tries") + " left"
+		}
+		return nil, api.Errorf(api.CodePINWrong, "%s", text)
+	}
+	return bytes.Clone(in.last), nil
+}
+
+// take remembers the PIN that answers a question, unless it need not be tried at all.
+func (in *pinInput) take(p api.Prompt, pin []byte) error {
+	if why := unfit(p, pin); why != "" {
+		clear(pin)
+		return api.Errorf(api.CodePINPolicy, "%s", why)
+	}
+	if !p.New {
+		in.wipe()
+		in.last, in.asked = bytes.Clone(pin), p
+	}
+	return nil
+}
+
+// wipe forgets the last PIN.
+func (in *pinInput) wipe() {
+	if in != nil {
+		clear(in.last)
+		in.last = nil
+	}
+}
