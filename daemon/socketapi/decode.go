@@ -1,7 +1,9 @@
 package socketapi
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,7 +26,8 @@ func decode(b []byte, v any) *api.Error {
 	if err := checkDepth(b); err != nil {
 		return err
 	}
-	if !json.Valid(b) {
+	err := json.Unmarshal(b, v)
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		return api.Errorf(api.CodeBadRequest, "the body is not one JSON object")
 	}
 	s := scanner{b: b}
@@ -32,10 +35,10 @@ func decode(b []byte, v any) *api.Error {
 	if s.b[s.i] != '{' {
 		return api.Errorf(api.CodeBadRequest, "the body is not a JSON object")
 	}
-	if err := s.object(reflect.TypeOf(v).Elem(), ""); err != nil {
+	if err := s.object(reflect.TypeOf(v).Elem(), nil); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err != nil {
 		return wrongType(err)
 	}
 	return nil
@@ -82,29 +85,47 @@ func (s *scanner) space() {
 	}
 }
 
-// object checks the fields of the object at s.i, which t, if it is a struct, declares. at is the path
-// of the object, ending in a dot unless empty.
-func (s *scanner) object(t reflect.Type, at string) *api.Error {
-	var seen []string // few: quicker than a map
-	s.i++             // {
+// place is where a value stands: a field's name, still as it is in the text, and the field around it.
+type place struct {
+	name []byte
+	in   *place
+}
+
+func (p *place) String() string {
+	if p == nil {
+		return ""
+	}
+	name := shown(string(p.name))
+	if p.in == nil {
+		return name
+	}
+	return p.in.String() + "." + name
+}
+
+// object checks the fields of the object at s.i, which t, if it is a struct, declares. at is the
+// object's own place, nil for the outermost.
+func (s *scanner) object(t reflect.Type, at *place) *api.Error {
+	var few [16][]byte
+	seen := few[:0] // quicker than a map
+	s.i++           // {
 	for s.space(); s.b[s.i] != '}'; s.space() {
 		if s.b[s.i] == ',' {
 			s.i++
 			s.space()
 		}
 		from, to := s.str()
-		name := string(s.b[from:to])
-		ft, known := field(t, name)
+		here := &place{name: s.b[from:to], in: at}
+		ft, known := field(t, here.name)
 		if !known {
-			return api.Errorf(api.CodeBadRequest, "unknown field %q", at+shown(name))
+			return api.Errorf(api.CodeBadRequest, "unknown field %q", here.String())
 		}
-		if slices.Contains(seen, name) {
-			return api.Errorf(api.CodeBadRequest, "field %q stands twice", at+shown(name))
+		if slices.ContainsFunc(seen, func(name []byte) bool { return bytes.Equal(name, here.name) }) {
+			return api.Errorf(api.CodeBadRequest, "field %q stands twice", here.String())
 		}
-		seen = append(seen, name)
+		seen = append(seen, here.name)
 		s.space()
 		s.i++ // :
-		if err := s.value(ft, at+name); err != nil {
+		if err := s.value(ft, here); err != nil {
 			return err
 		}
 	}
@@ -113,11 +134,11 @@ func (s *scanner) object(t reflect.Type, at string) *api.Error {
 }
 
 // value checks the value at s.i.
-func (s *scanner) value(t reflect.Type, at string) *api.Error {
+func (s *scanner) value(t reflect.Type, at *place) *api.Error {
 	s.space()
 	switch s.b[s.i] {
 	case '{':
-		return s.object(t, at+".")
+		return s.object(t, at)
 	case '[':
 		var elem reflect.Type
 		if t != nil && t.Kind() == reflect.Slice {
@@ -158,7 +179,7 @@ func (s *scanner) str() (from, to int) {
 
 // field finds the type of the field with a JSON name in struct t. Where t is no struct nothing is
 // known of its fields; json.Unmarshal then says what is wrong.
-func field(t reflect.Type, name string) (reflect.Type, bool) {
+func field(t reflect.Type, name []byte) (reflect.Type, bool) {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -169,7 +190,7 @@ func field(t reflect.Type, name string) (reflect.Type, bool) {
 	if !ok {
 		known, _ = fieldsOf.LoadOrStore(t, fields(t))
 	}
-	ft, ok := known.(map[string]reflect.Type)[name]
+	ft, ok := known.(map[string]reflect.Type)[string(name)]
 	return ft, ok
 }
 

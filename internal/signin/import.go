@@ -70,7 +70,7 @@ type Import struct {
 	c      caller.Caller
 	o      ImportOptions
 	seeds  *vault.Sealer
-	rows   []stagedRow
+	rows   []*stagedRow
 	report ImportReport
 	lines  map[string]int // of the serial numbers seen, by key
 }
@@ -114,7 +114,7 @@ func (i *Import) Add(row ImportRow) error {
 	}
 	i.lines[key] = row.Line
 	row.Token.State = oath.State{Next: row.Counter}
-	i.rows = append(i.rows, stagedRow{New: token.New{Token: row.Token, Sealed: sealed}, key: key, line: row.Line, user: row.User, exact: row.Exact})
+	i.rows = append(i.rows, &stagedRow{New: token.New{Token: row.Token, Sealed: sealed}, key: key, line: row.Line, user: row.User, exact: row.Exact})
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (i *Import) problem(line int, serial string, why error) {
 	}
 }
 
-func (i *Import) unassigned(r stagedRow) {
+func (i *Import) unassigned(r *stagedRow) {
 	if i.report.UnassignedTotal++; len(i.report.Unassigned) < maxProblems {
 		i.report.Unassigned = append(i.report.Unassigned, ImportProblem{
 			Line: r.line, Serial: r.Serial, Text: fmt.Sprintf("there is no user %q here", caller.Clean(r.user)),
@@ -160,7 +160,7 @@ func (i *Import) Commit(ctx context.Context) (ImportReport, error) {
 	if err := i.assign(ctx); err != nil {
 		return ImportReport{}, err
 	}
-	slices.SortFunc(i.rows, func(a, b stagedRow) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(i.rows, func(a, b *stagedRow) int { return cmp.Compare(a.key, b.key) })
 	if err := i.dropKnown(); err != nil {
 		return ImportReport{}, err
 	}
@@ -201,7 +201,7 @@ func (i *Import) assign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.rows = slices.DeleteFunc(i.rows, func(r stagedRow) bool {
+	i.rows = slices.DeleteFunc(i.rows, func(r *stagedRow) bool {
 		_, known := users[r.user]
 		if r.exact && !known {
 			i.problem(r.line, r.Serial, fmt.Errorf("%w: %q", ErrUnknownUser, caller.Clean(r.user)))
@@ -209,12 +209,11 @@ func (i *Import) assign(ctx context.Context) error {
 		}
 		return false
 	})
-	for n := range i.rows {
-		r := &i.rows[n]
+	for _, r := range i.rows {
 		if u, known := users[r.user]; known {
 			r.Owner = &token.Owner{UID: u.UID, User: u.Name}
 		} else if r.user != "" {
-			i.unassigned(*r)
+			i.unassigned(r)
 		}
 	}
 	return nil
@@ -224,7 +223,7 @@ func (i *Import) assign(ctx context.Context) error {
 func (i *Import) dropKnown() error {
 	return i.e.cfg.Store.View(func(tx *store.Tx) error {
 		var failed error
-		i.rows = slices.DeleteFunc(i.rows, func(r stagedRow) bool {
+		i.rows = slices.DeleteFunc(i.rows, func(r *stagedRow) bool {
 			_, err := token.Get(tx, r.Serial)
 			if err == nil {
 				i.problem(r.line, r.Serial, token.ErrExists)
@@ -240,9 +239,9 @@ func (i *Import) dropKnown() error {
 }
 
 func (i *Import) write(tx *store.Tx) error {
-	all := make([]token.New, len(i.rows))
+	all := make([]*token.New, len(i.rows))
 	for n, r := range i.rows {
-		all[n] = r.New
+		all[n] = &r.New
 	}
 	if err := token.Add(tx, all...); err != nil {
 		return err

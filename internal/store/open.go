@@ -59,6 +59,13 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// Where a database outgrows its mapping, bbolt maps it anew within the transaction that does so, for
+// which it waits for every reader, and copies all that the transaction holds.
+const (
+	mapped = 128 << 20 // bytes of address space: more than 100,000 tokens take, and no memory
+	growth = 64 << 10  // bytes by which the file grows
+)
+
 // openFile locks and checks the file before bbolt sees a byte of it: bbolt maps the file and trusts
 // what it reads there.
 func (s *Store) openFile() (err error) {
@@ -74,8 +81,9 @@ func (s *Store) openFile() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 
 	s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
-		Timeout:      lockWait,
-		NoStatistics: true,
+		Timeout:         lockWait,
+		NoStatistics:    true,
+		InitialMmapSize: mapped,
 		OpenFile: func(path string, flag int, _ os.FileMode) (*os.File, error) {
 			if s.file, err = openLocked(path, flag); err != nil {
 				return nil, err
@@ -93,6 +101,7 @@ func (s *Store) openFile() (err error) {
 		if err := s.mapProbe(); err != nil {
 			return fmt.Errorf("cannot open the database: %w", errors.Join(err, s.db.Close()))
 		}
+		s.db.AllocSize = growth
 		return nil
 	case errors.As(err, &found):
 		return damagedError(s.path, string(found))

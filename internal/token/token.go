@@ -126,7 +126,7 @@ type New struct {
 // Add puts new tokens into the registry, ascending by Key: all of them or, with an error, none that
 // counts. It fails with ErrExists where there is one with the serial number of one, and with the errors of
 // Check.
-func Add(tx *store.Tx, all ...New) error {
+func Add(tx *store.Tx, all ...*New) error {
 	before := []byte(nil)
 	for _, t := range all {
 		if err := t.Check(); err != nil {

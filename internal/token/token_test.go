@@ -38,13 +38,13 @@ func TestRegistry(t *testing.T) {
 	alice, bob := token.Owner{UID: 1000, User: "alice"}, token.Owner{UID: 1001, User: "bob"}
 	s := open(t)
 	in(t, s, nil, func(tx *store.Tx) error {
-		return token.Add(tx, token.New{Token: totp("GALT-1"), Sealed: []byte("sealed")})
+		return token.Add(tx, &token.New{Token: totp("GALT-1"), Sealed: []byte("sealed")})
 	})
 
 	t.Run("never overwrites a serial number, whatever its case", func(t *testing.T) {
 		for _, serial := range []string{"GALT-1", "galt-1"} {
 			in(t, s, token.ErrExists, func(tx *store.Tx) error {
-				return token.Add(tx, token.New{Token: totp(serial), Sealed: []byte("other")})
+				return token.Add(tx, &token.New{Token: totp(serial), Sealed: []byte("other")})
 			})
 		}
 		in(t, s, nil, func(tx *store.Tx) error {
@@ -146,7 +146,7 @@ func TestList(t *testing.T) {
 			if n%2 == 0 {
 				k.Owner = &token.Owner{UID: 1000, User: "alice"}
 			}
-			if err := token.Add(tx, token.New{Token: k, Sealed: []byte{1}}); err != nil {
+			if err := token.Add(tx, &token.New{Token: k, Sealed: []byte{1}}); err != nil {
 				return err
 			}
 		}
