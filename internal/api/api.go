@@ -72,14 +72,16 @@ const (
 	TokenUnassign = "unassign"
 	TokenDisable  = "disable"
 	TokenEnable   = "enable"
+	TokenRemove   = "remove"
 )
 
 // TokenChange says what becomes of a token. Where it is a sign-in method, that needs an approval.
 type TokenChange struct {
 	Serial string `json:"serial,omitempty"`
-	// Action is "unassign", "disable" or "enable".
+	// Action is "unassign", "disable", "enable", or "remove", which is refused (token_used) where a code of
+	// the token was ever accepted.
 	Action string `json:"action,omitempty"`
-	// Force allows it where the token is the user's last method.
+	// Force allows it where no usable method would remain; then those that remain are removed too.
 	Force bool `json:"force,omitempty"`
 }
 

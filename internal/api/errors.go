@@ -53,6 +53,7 @@ const (
 	CodeTokenAssigned Code = "token_assigned"
 	CodeTokenDisabled Code = "token_disabled"
 	CodeTokenActive   Code = "token_active"
+	CodeTokenUsed     Code = "token_used"
 	CodeImport        Code = "import_refused"
 	CodeNotEmpty      Code = "not_empty"
 	CodeSealed        Code = "sealed"
@@ -131,6 +132,7 @@ var meanings = map[Code]Meaning{
 	CodeTokenAssigned: {409, busPrefix + "TokenAssigned", ExitUsage},
 	CodeTokenDisabled: {403, busPrefix + "TokenDisabled", ExitDenied},
 	CodeTokenActive:   {409, busPrefix + "TokenActive", ExitUsage},
+	CodeTokenUsed:     {409, busPrefix + "TokenUsed", ExitUsage},
 	CodeImport:        {422, busPrefix + "ImportRefused", ExitUsage},
 	CodeNotEmpty:      {409, busPrefix + "NotEmpty", ExitUsage},
 	CodeSealed:        {423, busPrefix + "Sealed", ExitLocked},

@@ -39,7 +39,7 @@ func (e *Locked) Error() string {
 	if minutes == 1 {
 		span = "a minute"
 	}
-	return fmt.Sprintf("%v: codes are refused for %s. A tap on a security key still works, and lifts this with “fob unblock”", ErrLocked, span)
+	return fmt.Sprintf("%v: codes are refused for %s. A security key still works if you have one, and lifts this with “fob unblock”", ErrLocked, span)
 }
 
 // Is makes errors.Is(err, ErrLocked) hold.

@@ -25,7 +25,7 @@ func (r *Request) canActivate() error {
 		err = t.MayActivate(r.uid())
 	}
 	if err == nil {
-		_, err = r.e.cfg.Vault.Sealer(token.Purpose)
+		err = r.canType()
 	}
 	if err == nil && r.ask.Method.Name == "" {
 		r.ask.Method.Name = method.FreeName(r.methods, t.Title())
@@ -98,7 +98,7 @@ func (r *Request) canResync() error {
 		return fmt.Errorf("%w: “%s” is no token: only tokens get out of step", ErrBadRequest, m.Name)
 	}
 	r.ask.Method.Name = m.Name
-	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+	if err := r.canType(); err != nil {
 		return err
 	}
 	r.stepUpNeed()
@@ -171,7 +171,7 @@ func (r *Request) proveBy(p proof, first *secret.Secret) (outcome, error) {
 		if !errors.Is(err, oath.ErrWrong) {
 			return out, err
 		}
-		text = "That is not the code of this moment, so two in a row are needed. Wait for the next code that " + p.shown + " shows, and type it"
+		text = "That is not the code of this moment. Type the next code that " + p.shown + " shows"
 	}
 	second, err := r.askCode(text)
 	if err != nil {
@@ -194,10 +194,16 @@ func (p proof) one() codeCheck {
 	}
 }
 
-// two checks a code together with the one before it.
+// two checks a code together with the one before it; or alone, for the first may have been a slip, where
+// one is enough.
 func (p proof) two(first *secret.Secret) codeCheck {
 	return func(tx *store.Tx, seeds *seedBox, second *secret.Secret, now clock.Moment) (method.Method, error) {
 		return p.step(tx, seeds, now, func(t token.Token, seed *secret.Secret, s oath.State) (oath.State, error) {
+			if p.once {
+				if after, err := oath.Verify(t.Params, seed, second, s, now.Wall); !errors.Is(err, oath.ErrWrong) {
+					return after, err
+				}
+			}
 			return oath.Resync(t.Params, seed, first, second, s, now.Wall)
 		})
 	}

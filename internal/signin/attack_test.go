@@ -8,9 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/token"
 )
 
 // TestStepUpSlips: what is begun while a code is the strongest that there is does not get by with a code
@@ -222,4 +224,64 @@ func TestDenyDuringStepUp(t *testing.T) {
 			}, k)
 		})
 	}
+}
+
+// TestNothingUsableIsLeft: methods of which none is of any use any more would have to approve their own
+// replacement.
+func TestNothingUsableIsLeft(t *testing.T) {
+	disable := func(d *desk, f *fob, force bool) (signin.View, error) {
+		ask := signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: f.serial, Action: signin.TokenDisable, Force: force}}
+		r, err := d.Begin(d.t.Context(), d.me, ask)
+		if err != nil {
+			return signin.View{}, err
+		}
+		d.types(r, f.press())
+		return d.wants(r, signin.Approved), nil
+	}
+	sit(t, func(t *testing.T, d *desk) {
+		first := d.carry("first", oath.HOTP, nil)
+		second := d.carry("second", oath.HOTP, func(r *signin.Request) { d.types(r, first.press()) })
+		if _, err := disable(d, first, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := disable(d, second, false); !errors.Is(err, method.ErrLast) {
+			t.Fatalf("the last usable one is disabled: %v", err)
+		}
+		if _, err := disable(d, second, true); err != nil {
+			t.Fatal(err)
+		}
+		if ms, err := d.Methods(t.Context(), d.me, ""); err != nil || len(ms) != 0 {
+			t.Errorf("methods left: %+v, %v", ms, err)
+		}
+		for _, f := range []*fob{first, second} { // they stay what they are, and can be had back
+			r := d.ask(signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: f.serial, Action: signin.TokenEnable}})
+			d.wants(r, signin.Approved)
+		}
+		d.activate(second, nil)
+	})
+}
+
+// TestRemovedTokenIsForgotten: only what accepted no code may be, or it would accept it again.
+func TestRemovedTokenIsForgotten(t *testing.T) {
+	sit(t, func(t *testing.T, d *desk) {
+		remove := signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: "fob", Action: signin.TokenRemove}}
+		f := d.buy("fob", oath.HOTP)
+		d.wants(d.ask(remove), signin.Approved)
+		if _, err := d.Token(t.Context(), d.me, "fob"); !errors.Is(err, token.ErrNotFound) {
+			t.Errorf("after it was removed: %v", err)
+		}
+		row := f.row()
+		row.User = "alice"
+		d.imports(signin.ImportOptions{}, row)
+		m := d.activate(f, nil)
+		if _, err := d.Begin(t.Context(), d.me, remove); !errors.Is(err, token.ErrActive) {
+			t.Errorf("a sign-in method is removed: %v", err)
+		}
+		r := d.ask(signin.Ask{Kind: signin.KindRemoveMethod, Method: signin.MethodAsk{ID: m.ID, Force: true}})
+		d.types(r, f.press())
+		d.wants(r, signin.Approved)
+		if _, err := d.Begin(t.Context(), d.me, remove); !errors.Is(err, token.ErrUsed) {
+			t.Errorf("a used one is removed: %v", err)
+		}
+	})
 }

@@ -80,13 +80,10 @@ func (r *Request) codeProblem(ms []method.Method) error {
 	if len(tokens) == 0 {
 		return ErrNoToken
 	}
-	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+	if err := r.canType(); err != nil {
 		return err
 	}
 	return r.e.cfg.Store.View(func(tx *store.Tx) error {
-		if err := lockout.Check(tx, r.uid(), r.from(), r.e.cfg.Clock.Moment()); err != nil {
-			return err
-		}
 		for _, m := range tokens {
 			switch _, err := usable(tx, m); {
 			case err == nil:
@@ -96,6 +93,16 @@ func (r *Request) codeProblem(ms []method.Method) error {
 			}
 		}
 		return token.ErrDisabled
+	})
+}
+
+// canType refuses to ask for codes while none could be checked.
+func (r *Request) canType() error {
+	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+		return err
+	}
+	return r.e.cfg.Store.View(func(tx *store.Tx) error {
+		return lockout.Check(tx, r.uid(), r.from(), r.e.cfg.Clock.Moment())
 	})
 }
 

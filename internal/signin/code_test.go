@@ -271,6 +271,11 @@ func TestLockedOut(t *testing.T) {
 		if len(r.View().Prompts) != 1 {
 			t.Errorf("a code is asked for: %+v", r.View().Prompts)
 		}
+		if offers := r.View().Offers; !slices.ContainsFunc(offers, func(o signin.Offer) bool {
+			return o.Type == signin.OfferByCode && o.State == signin.OfferFailed && errors.Is(o.Err, lockout.ErrLocked)
+		}) {
+			t.Errorf("why no code is asked for is not said: %+v", offers)
+		}
 		k.touches <- struct{}{}
 		d.wants(r, signin.Approved)
 		if _, err := d.verify(f.press()); !errors.Is(err, lockout.ErrLocked) {
@@ -310,8 +315,11 @@ func TestLockedOutWithoutKey(t *testing.T) {
 		if _, err := d.Begin(t.Context(), d.me, signin.Ask{}); !errors.Is(err, lockout.ErrLocked) {
 			t.Errorf("a request: %v", err)
 		}
-		if _, err := d.Begin(t.Context(), d.me, signin.Ask{Kind: signin.KindUnblock}); !errors.Is(err, signin.ErrNotStrong) {
+		if _, err := d.Begin(t.Context(), d.me, signin.Ask{Kind: signin.KindUnblock}); !errors.Is(err, signin.ErrNothingLifts) {
 			t.Errorf("lifting it: %v", err)
+		}
+		if _, err := d.Begin(t.Context(), d.me, signin.Ask{Kind: signin.KindResync, Method: signin.MethodAsk{ID: d.methodOf("fob").ID}}); !errors.Is(err, lockout.ErrLocked) {
+			t.Errorf("a resync, which would ask for codes in vain: %v", err)
 		}
 		time.Sleep(15*time.Minute + time.Second)
 		if _, err := d.verify(f.press()); err != nil {
@@ -503,7 +511,7 @@ func TestActivation(t *testing.T) {
 			f.ahead = 20 * time.Minute
 			r := d.ask(signin.Ask{Kind: signin.KindAddMethod, Timeout: 5 * time.Minute, Method: signin.MethodAsk{Type: "token", Serial: "fob", Name: "Belt"}})
 			d.types(r, f.show())
-			if p := d.codePrompt(r); !strings.Contains(p.Text, "two in a row") {
+			if p := d.codePrompt(r); !strings.Contains(p.Text, "Type the next code") {
 				t.Errorf("it asks %q", p.Text)
 			}
 			d.types(r, f.next())
@@ -512,6 +520,18 @@ func TestActivation(t *testing.T) {
 			}
 			if _, err := d.verify(f.next()); err != nil {
 				t.Error(err)
+			}
+		})
+	})
+	t.Run("a slip costs nothing: the right code after it counts alone", func(t *testing.T) {
+		sit(t, func(t *testing.T, d *desk) {
+			f := d.buy("fob", oath.TOTP)
+			r := d.ask(signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "token", Serial: "fob"}})
+			d.types(r, "123456")
+			d.types(r, f.show())
+			d.wants(r, signin.Approved)
+			if _, err := d.verify(f.show()); !errors.Is(err, oath.ErrUsed) {
+				t.Errorf("the same code once more: %v", err)
 			}
 		})
 	})
@@ -717,6 +737,7 @@ func TestBackupRestored(t *testing.T) {
 		d.enrol(k, nil)
 		f := d.carry("time", oath.TOTP, func(*signin.Request) { d.touch(k) })
 		h := d.carry("presses", oath.HOTP, func(*signin.Request) { d.touch(k) })
+		spare := d.buy("spare", oath.HOTP)
 		r := d.ask(signin.Ask{Kind: signin.KindBackup})
 		d.touch(k)
 		d.wants(r, signin.Approved)
@@ -736,13 +757,17 @@ func TestBackupRestored(t *testing.T) {
 
 		other := d.another(t)
 		restored, err := other.Restore(t.Context(), other.me, copyOf(b))
-		if err != nil || restored.Methods != 3 || restored.Tokens != 2 {
+		if err != nil || restored.Methods != 3 || restored.Tokens != 3 {
 			t.Fatalf("restored: %+v, %v", restored, err)
 		}
 		for _, code := range append(later, f.show(), h.press()) {
 			if _, err := other.verify(code); err == nil {
 				t.Error("a code that was accepted, or could have been, is accepted again")
 			}
+		}
+		remove := signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: spare.serial, Action: signin.TokenRemove}}
+		if _, err := other.Begin(t.Context(), other.me, remove); !errors.Is(err, token.ErrUsed) {
+			t.Errorf("a token is removed of which nobody knows whether it was used: %v", err)
 		}
 		f.d, h.d = other, other
 		time.Sleep(30 * time.Second)

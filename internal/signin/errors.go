@@ -14,6 +14,7 @@ var (
 	ErrKeyNotOwn      = errors.New("no key that is plugged in is registered: plug in a registered one, or register this one with “fob methods add key”")
 	ErrKeyRegistered  = errors.New("this key is registered already")
 	ErrNoToken        = errors.New("no hardware token is registered: add one with “fob methods add token SERIAL”")
+	ErrNothingLifts   = errors.New("a tap on a security key lifts this, and you have none registered: wait until it ends")
 	ErrNotStrong      = errors.New("your sign-in methods do not prove enough for this: a security key does, add one with “fob methods add key”")
 	ErrNotEmpty       = errors.New("there are sign-in methods or tokens here already: a backup is restored into an empty state only")
 	ErrImport         = errors.New("some tokens cannot be imported, so none was")

@@ -157,13 +157,13 @@ func (i *Import) Commit(ctx context.Context) (ImportReport, error) {
 	if _, err := i.seeds.Seal(nil, nil); err != nil {
 		return ImportReport{}, err // what was sealed with it could not be opened any more
 	}
+	if err := i.dropKnown(); err != nil {
+		return ImportReport{}, err
+	}
 	if err := i.assign(ctx); err != nil {
 		return ImportReport{}, err
 	}
 	slices.SortFunc(i.rows, func(a, b *stagedRow) int { return cmp.Compare(a.key, b.key) })
-	if err := i.dropKnown(); err != nil {
-		return ImportReport{}, err
-	}
 	slices.SortFunc(i.report.Problems, func(a, b ImportProblem) int { return a.Line - b.Line })
 	switch {
 	case i.report.ProblemsTotal > 0 && !i.o.Partial:

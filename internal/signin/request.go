@@ -78,7 +78,7 @@ type MethodAsk struct {
 type TokenAsk struct {
 	Serial string
 	Action TokenAction
-	Force  bool // also if it is the user's last method
+	Force  bool // also if no usable method remains
 }
 
 // TokenAction is a change of a token that may concern a sign-in method.
@@ -89,6 +89,7 @@ const (
 	TokenUnassign TokenAction = "unassign"
 	TokenDisable  TokenAction = "disable"
 	TokenEnable   TokenAction = "enable"
+	TokenRemove   TokenAction = "remove" // one that was never used
 )
 
 // VaultAsk says what a change-vault request does to which slot.

@@ -63,6 +63,11 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 		if len(keys) == 0 {
 			return outcome{}, byCode
 		}
+		if errors.Is(byCode, lockout.ErrLocked) || errors.Is(byCode, vault.ErrSealed) { // else nobody expects one
+			r.publish(func(v *View) {
+				v.Offers = append(v.Offers, Offer{Type: OfferByCode, State: OfferFailed, Err: byCode})
+			})
+		}
 		a, err := r.approve(r.ctx, w.need, keys, w.only, w.about)
 		if err != nil {
 			return outcome{}, err

@@ -83,16 +83,8 @@ func (r *Request) leavesOne(tx *store.Tx, gone string, force bool) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range now {
-		if m.ID == gone {
-			continue
-		}
-		if m.Token == nil {
-			return nil
-		}
-		if _, err := usable(tx, m); err == nil {
-			return nil
-		}
+	if anyUsable(tx, slices.DeleteFunc(now, func(m method.Method) bool { return m.ID == gone })) {
+		return nil
 	}
 	return fmt.Errorf("%w: register another first, or use --force", method.ErrLast)
 }
@@ -102,11 +94,19 @@ func (r *Request) mayTake(gone string, force bool) error {
 	return r.e.cfg.Store.View(func(tx *store.Tx) error { return r.leavesOne(tx, gone, force) })
 }
 
-// dropMethod takes a method away, in the transaction of the approval of it.
+// dropMethod takes a method away, in the transaction of the approval of it, and where that is forced and
+// leaves nothing usable, the others too.
 func (r *Request) dropMethod(tx *store.Tx, gone method.Method, force bool) error {
 	if err := r.leavesOne(tx, gone.ID, force); err != nil {
 		return err
 	}
+	if err := removeMethod(tx, gone, force); err != nil {
+		return err
+	}
+	return r.dropUseless(tx)
+}
+
+func removeMethod(tx *store.Tx, gone method.Method, force bool) error {
 	if _, err := method.Remove(tx, gone.UID, gone.ID, force); err != nil {
 		return err
 	}
@@ -120,10 +120,35 @@ func (r *Request) dropMethod(tx *store.Tx, gone method.Method, force bool) error
 	return err
 }
 
+// dropUseless removes the user's methods where none is of any use any more: methods that cannot approve
+// anything would stand in the way of a new one, which they would have to approve.
+func (r *Request) dropUseless(tx *store.Tx) error {
+	now, err := method.List(tx, r.uid())
+	if err != nil || anyUsable(tx, now) {
+		return err
+	}
+	for _, m := range now {
+		if err := removeMethod(tx, m, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func anyUsable(tx *store.Tx, ms []method.Method) bool {
+	return slices.ContainsFunc(ms, func(m method.Method) bool {
+		if m.Token == nil {
+			return true
+		}
+		_, err := usable(tx, m)
+		return err == nil
+	})
+}
+
 // canUnblock refuses to lift a lock of typed answers where there is nothing but typed answers.
 func (r *Request) canUnblock() error {
 	if len(r.methods) > 0 && len(method.Of(r.methods, method.TypeKey)) == 0 {
-		return fmt.Errorf("%w: this is lifted by a tap on a security key, and you have none registered: wait until it ends", ErrNotStrong)
+		return ErrNothingLifts
 	}
 	r.ask.Require = max(r.ask.Require, policy.Key)
 	r.stepUpNeed()

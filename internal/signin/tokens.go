@@ -15,6 +15,7 @@ import (
 const (
 	kindImport = "import-tokens"
 	kindAssign = "assign-token"
+	kindRename = "rename-token"
 )
 
 // Tokens lists tokens of the registry, those of a user where it is not empty, ascending from the one
@@ -88,7 +89,13 @@ func (e *Engine) RenameToken(ctx context.Context, c caller.Caller, serial, name 
 	if err := e.own(c); err != nil {
 		return token.Token{}, err
 	}
-	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) { return token.Rename(tx, serial, name) })
+	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) {
+		t, err := token.Rename(tx, serial, name)
+		if err != nil {
+			return t, err
+		}
+		return t, e.note(tx, kindRename, c.UID, fmt.Sprintf("the token %s is called “%s”", t.Serial, t.Title()))
+	})
 }
 
 func (e *Engine) changeToken(ctx context.Context, change func(*store.Tx) (token.Token, error)) (t token.Token, err error) {
@@ -104,7 +111,7 @@ func (e *Engine) changeToken(ctx context.Context, change func(*store.Tx) (token.
 func (r *Request) canChangeToken() error {
 	a := &r.ask.Token
 	switch a.Action {
-	case TokenUnassign, TokenDisable, TokenEnable:
+	case TokenUnassign, TokenDisable, TokenEnable, TokenRemove:
 	default:
 		return fmt.Errorf("%w: there is no change %q of a token", ErrBadRequest, caller.Clean(string(a.Action)))
 	}
@@ -113,6 +120,9 @@ func (r *Request) canChangeToken() error {
 		return err
 	}
 	a.Serial, r.ask.Method.Name = t.Serial, t.Title()
+	if a.Action == TokenRemove {
+		return t.MayRemove()
+	}
 	if t.Method == "" {
 		return nil
 	}
@@ -125,7 +135,10 @@ func (r *Request) canChangeToken() error {
 	return r.canApprove()
 }
 
-// changeToken takes a token from its user, disables it or enables it again. Where it is a sign-in method
+// tokenDone are the log's words for changes that were made.
+var tokenDone = map[TokenAction]string{TokenUnassign: "unassigned", TokenDisable: "disabled", TokenEnable: "enabled", TokenRemove: "removed"}
+
+// changeToken takes a token from its user, disables it, enables it again or removes it. Where it is a sign-in method
 // that is a change of the user's methods, and needs a fresh approval.
 func (r *Request) changeToken() (outcome, error) {
 	a := r.ask.Token
@@ -133,7 +146,7 @@ func (r *Request) changeToken() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	done := fmt.Sprintf("%s the token %s", map[TokenAction]string{TokenUnassign: "unassigned", TokenDisable: "disabled", TokenEnable: "enabled"}[a.Action], t.Serial)
+	done := fmt.Sprintf("%s the token %s", tokenDone[a.Action], t.Serial)
 	change := func(tx *store.Tx) error {
 		now, err := token.Get(tx, t.Serial)
 		if err != nil {
@@ -147,9 +160,17 @@ func (r *Request) changeToken() (outcome, error) {
 				return err
 			}
 		}
-		if a.Action != TokenUnassign {
-			_, err := token.SetDisabled(tx, t.Serial, a.Action == TokenDisable)
+		switch a.Action {
+		case TokenRemove:
+			return token.Remove(tx, t.Serial)
+		case TokenEnable:
+			_, err := token.SetDisabled(tx, t.Serial, false)
 			return err
+		case TokenDisable:
+			if _, err := token.SetDisabled(tx, t.Serial, true); err != nil || now.Method == "" {
+				return err
+			}
+			return r.dropUseless(tx)
 		}
 		if m, err := r.methodByID(t.Method); err == nil {
 			if err := r.dropMethod(tx, m, a.Force); err != nil {
@@ -183,7 +204,7 @@ func (r *Request) canExport() error {
 // exportTokens hands all tokens with their seeds to whoever began the request.
 func (r *Request) exportTokens() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "exported all tokens with their seeds", nil)
+	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "handed out all tokens with their seeds", nil)
 	if err == nil {
 		r.yieldTo(Yield{Tokens: r.e.exported()})
 	}

@@ -49,7 +49,7 @@ func (r *Request) subject() string {
 
 // tokenWords and slotWords name the changes for people.
 var (
-	tokenWords = map[TokenAction]string{TokenUnassign: "taking away", TokenDisable: "disabling", TokenEnable: "enabling"}
+	tokenWords = map[TokenAction]string{TokenUnassign: "taking away", TokenDisable: "disabling", TokenEnable: "enabling", TokenRemove: "removing"}
 	slotWords  = map[VaultAction]string{SlotAdd: "adding", SlotChange: "changing", SlotRemove: "removing"}
 )
 

@@ -95,3 +95,15 @@ func (t Token) MayActivate(uid uint32) error {
 	}
 	return nil
 }
+
+// MayRemove fails with ErrActive where the token is a sign-in method, and with ErrUsed where a code of it
+// may have been accepted: put into the registry again, it would accept that code once more.
+func (t Token) MayRemove() error {
+	switch {
+	case t.Method != "":
+		return ErrActive
+	case t.Used:
+		return ErrUsed
+	}
+	return nil
+}

@@ -73,7 +73,7 @@ func Restore(tx *store.Tx, opens func(key, sealed []byte) bool, state func(Token
 		if err != nil {
 			return err
 		}
-		t.State = state(t)
+		t.State, t.Used = state(t), true
 		if err := put(tx, t); err != nil {
 			return err
 		}

@@ -23,7 +23,8 @@ var (
 	ErrBadName   = errors.New("a name is at most 64 printable characters")
 	ErrAssigned  = errors.New("this token belongs to another user: unassign it there first")
 	ErrDisabled  = errors.New("this token is disabled: see “fob tokens enable”")
-	ErrActive    = errors.New("this token is a sign-in method of its user")
+	ErrActive    = errors.New("this token is a sign-in method of its user: see “fob methods”")
+	ErrUsed      = errors.New("a code of this token was accepted once, so Fob has to remember it: disable it instead")
 )
 
 const (
@@ -46,6 +47,8 @@ type Token struct {
 	Added    time.Time `json:"added"`
 	// State is how far its codes have been used. Advance alone changes it.
 	State oath.State `json:"state"`
+	// Used says that a code of it was accepted, or may have been: what was used must be remembered.
+	Used bool `json:"used,omitempty"`
 }
 
 // Owner is the user to whom a token belongs.
@@ -113,7 +116,7 @@ func Advance(tx *store.Tx, t Token, after oath.State) error {
 	if after.Next < t.State.Next {
 		return fmt.Errorf("cannot set token %s back from %d to %d", t.Serial, t.State.Next, after.Next)
 	}
-	t.State = after
+	t.State, t.Used = after, true
 	return put(tx, t)
 }
 
@@ -161,6 +164,18 @@ func Add(tx *store.Tx, all ...*New) error {
 			}
 		}
 	})
+}
+
+// Remove takes a token out of the registry as if it had never been there, or fails with MayRemove's error.
+func Remove(tx *store.Tx, serial string) error {
+	t, err := Get(tx, serial)
+	if err == nil {
+		err = t.MayRemove()
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(tokens.Delete(tx, Key(t.Serial)), seeds.Delete(tx, Key(t.Serial)))
 }
 
 func put(tx *store.Tx, t Token) error { return tokens.Put(tx, Key(t.Serial), t) }
