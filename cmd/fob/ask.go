@@ -26,6 +26,10 @@ type question struct {
 	answered map[string]bool
 	// skipped is a prompt that was left for another one by Enter.
 	skipped string
+	// told is the prompt whose hint was shown.
+	told string
+	// or: the question on the screen begins with "Or", for a key would do too.
+	or bool
 }
 
 func (q question) active() bool { return q.prompt.ID != "" }
@@ -66,6 +70,7 @@ func (f *follower) prompt(ctx context.Context) {
 	stands := f.ask.active() && f.asks(f.ask.prompt.ID)
 	if !stands {
 		f.leavePrompt()
+		f.tellNoCodes()
 	}
 	for _, p := range open {
 		if p.Type == api.PromptCode && f.codes != nil || p.Type == api.PromptPIN && f.pins != nil {
@@ -86,6 +91,16 @@ func (f *follower) prompt(ctx context.Context) {
 	}
 	f.ask.prompt = wanted
 	f.label()
+}
+
+// tellNoCodes says once why no code is asked for any more, although there are tokens.
+func (f *follower) tellNoCodes() {
+	for _, o := range f.state.Offers {
+		if o.Type == "code" && o.State == "failed" && o.Reason != nil && o.Reason.Message != f.noCodes {
+			f.noCodes = o.Reason.Message
+			f.screen.say("%s", sentence(f.noCodes))
+		}
+	}
 }
 
 // unanswerable is a question where there is no terminal. Where a code is one way among others, or can be
@@ -128,23 +143,44 @@ func (f *follower) label() {
 	}
 }
 
-// labelCode asks for a code below a line that says what else would do, and that goes on being updated.
+// labelCode asks for a code below a line that says what for and what else would do, and that goes on being
+// updated. Why it is asked again stays, above both.
 func (f *follower) labelCode(p api.Prompt) {
-	waiting := f.waiting()
-	text := client.Show(p.Text)
+	hint, text, _ := codeWords(p)
+	if hint != "" && f.ask.told != p.ID {
+		f.ask.told = p.ID
+		f.show("%s\n", client.Show(hint))
+	}
+	waiting, or := f.beside()
+	switch f.ask.or = or; {
+	case waiting == text:
+		text = "Code" // the rest stands above
+	case or && strings.HasPrefix(text, typeA):
+		text = orType + text[len(typeA):]
+	}
 	if f.screen.live {
-		if f.state.Progress == p.Text || f.state.Progress == "" {
-			text = "Code" // the rest stands above
-		} else {
-			text, _, _ = strings.Cut(text, " to approve:")
-		}
-		f.screen.ask(waiting, f.state.Deadline, text+": ")
+		f.screen.ask(waiting, f.state.Deadline, client.Show(text)+": ")
 		return
 	}
-	if waiting != p.Text {
-		f.show("%s\n", client.Show(waiting))
+	f.show("%s\n%s: ", client.Show(waiting), client.Show(text))
+}
+
+// typeA is how a question for a code begins, and orType where a key would do too.
+const (
+	typeA  = "Type "
+	orType = "Or type "
+)
+
+// codeWords are a question for a code in its parts: why it is asked again, what to type, and what for.
+func codeWords(p api.Prompt) (hint, text, purpose string) {
+	text = p.Text
+	if before, after, ok := strings.Cut(text, ". "+typeA); ok && !strings.HasPrefix(text, typeA) {
+		hint, text = before+".", typeA+after
 	}
-	f.show("%s: ", text)
+	if what, why, ok := strings.Cut(text, "” shows "); ok {
+		text, purpose = what+"” shows", why
+	}
+	return hint, text, purpose
 }
 
 // show writes where the person types: the terminal, also when stderr goes elsewhere. The format is

@@ -31,7 +31,8 @@ func (a *app) backupCmd() *cobra.Command {
 with a passphrase. A registered method has to approve it. The passphrase is asked for
 twice; without it the backup is worth nothing.
 
-The file can be opened without Fob: age -d FILE shows what is in it.`,
+The file can be opened without Fob: age -d FILE shows what is in it, with the key of all
+seeds in the clear. Never keep that in a file.`,
 		Example: "  fob vault backup --out fob.age",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -189,14 +190,9 @@ that count presses must be brought back into step with fob methods resync.`,
 			defer f.Close()
 			name := client.Show(args[0])
 			if err := isBackup(f); err != nil {
-				return usagef("%s is no backup of Fob: it is no file of age", name)
+				return usagef("%s is no backup of Fob: it is not encrypted by age", name)
 			}
-			phrase, err := a.passphrase(passphrase, "Passphrase of "+name)
-			if err != nil {
-				return err
-			}
-			lines, err := openBackup(f, phrase)
-			clear(phrase)
+			lines, err := a.openBackup(f, passphrase, name)
 			if err == nil {
 				var done api.Restored
 				if done, err = restore(cmd.Context(), c, lines); err == nil {
@@ -251,6 +247,26 @@ func isBackup(f *os.File) error {
 		return errBackupStrange
 	}
 	return nil
+}
+
+// openBackup asks for a backup's passphrase until it is right, and opens it.
+func (a *app) openBackup(f *os.File, flag, name string) (io.Reader, error) {
+	for try := 1; ; try++ {
+		phrase, err := a.passphrase(flag, "Passphrase of "+name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			clear(phrase)
+			return nil, usagef("cannot read %s: %v", name, err)
+		}
+		lines, err := openBackup(f, phrase)
+		clear(phrase)
+		if !errors.Is(err, errBackupWrongPhrase) || flag != "" || try == secretTries {
+			return lines, err
+		}
+		fmt.Fprintln(a.stderr, sentence(err.Error()))
+	}
 }
 
 // openBackup decrypts a backup. What it gives is authentic up to where it was read, and whole only if it

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/creack/pty"
 )
 
 const (
@@ -23,8 +25,8 @@ func codePrompt(id, hint string) string {
 func TestCodes(t *testing.T) {
 	t.Run("takes a code while a key blinks, and tells of both", func(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(raceOffer+codePrompt("c1", ""))+answered+line("")+approvedCode, "verify")
-		x.sees(`Touch the key “Blue” to approve: sign-in for alice by app:1000:mailer, or type a code \(\d+ s left\)`)
-		x.sees(`Type the code that “Fob” shows: $`)
+		x.sees(`Touch the key “Blue” to approve: sign-in for alice by app:1000:mailer \(\d+ s left\)`)
+		x.sees(`\nOr type the code that “Fob” shows: $`)
 		x.types("123 456\r")
 		if !strings.Contains(x.sees("Approved: sign-in for alice"), "123 456") {
 			t.Error("the code is not shown as it is typed")
@@ -47,9 +49,9 @@ func TestCodes(t *testing.T) {
 	t.Run("asks again after a wrong code", func(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(codeOffer+codePrompt("c1", ""))+answered+
 			line(strings.ReplaceAll(codeOffer, "Type the", "That code is wrong. Type the")+codePrompt("c2", "That code is wrong. "))+twice+approvedCode, "verify")
-		x.sees(`Type the code that “Fob” shows to approve: sign-in for alice by app:1000:mailer \(\d+ s left\)\x1b\[K\r\nCode: `)
+		x.sees(`To approve: sign-in for alice by app:1000:mailer \(\d+ s left\)\x1b\[K\r\nType the code that “Fob” shows: `)
 		x.types("000000\r")
-		x.sees(`That code is wrong. Type the code that .* left\)\x1b\[K\r\nCode: `)
+		x.sees(`\nThat code is wrong\.\r\n\rTo approve: sign-in for alice .* left\)\x1b\[K\r\nType the code that “Fob” shows: `)
 		x.types("123456\r")
 		x.sees(`Approved`)
 		x.ends(0)
@@ -59,7 +61,7 @@ func TestCodes(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(raceOffer+codePrompt("c1", ""))+answered+line(raceOffer+codePrompt("c2", "That code is wrong. "))+"wait POST /tap\n"+approvedLine, "verify")
 		x.sees(`shows: `)
 		x.types("000000\r")
-		x.sees(`\r\nThat code is wrong. Type the code that “Fob” shows: `)
+		x.sees(`\nThat code is wrong\.\r\n\rTouch the key “Blue” .* left\)\x1b\[K\r\nOr type the code that “Fob” shows: `)
 		x.elsewhere("POST", "/tap")
 		x.sees("Approved")
 		x.ends(0)
@@ -67,10 +69,10 @@ func TestCodes(t *testing.T) {
 	t.Run("says what the daemon cannot read, and asks the same again", func(t *testing.T) {
 		tape := strings.Replace(fine, "answer 200\n{}", `answer 400`+"\n"+`{"error":{"code":"bad_request","message":"a code is 6 to 8 digits: there is something else in this"}}`, 1)
 		x := onTerminal(t, tape+begin+line(codeOffer+codePrompt("c1", ""))+twice+approvedCode, "verify")
-		x.sees(`Code: `)
+		x.sees(`shows: `)
 		x.types("abcdef\r")
 		x.sees(`fob: a code is 6 to 8 digits: there is something else in this`)
-		x.sees(`Code: `)
+		x.sees(`shows: `)
 		x.types("123456\r")
 		x.sees("Approved")
 		x.ends(0)
@@ -78,13 +80,42 @@ func TestCodes(t *testing.T) {
 	})
 	t.Run("picks the key when Enter is pressed in place of a code", func(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(pickOrCode+codePrompt("c1", ""))+"wait POST /v1/requests/r1/pick\n"+line(raceOffer+codePrompt("c1", ""))+"wait POST /tap\n"+approvedLine, "verify")
-		x.sees(`Press Enter to use the key “Blue”, or type the code that “Fob” shows to approve: sign-in for alice`)
-		x.sees(`Code: `)
+		x.sees(`Press Enter to use the key “Blue” to approve: sign-in for alice`)
+		x.sees(`Or type the code that “Fob” shows: `)
 		x.types("\r")
 		x.sees(`Touch the key “Blue” to approve`)
 		x.elsewhere("POST", "/tap")
 		x.sees("Approved")
 		x.ends(0)
+	})
+	t.Run("says why it asks again until the next entry, and what a key would do that blinks only then", func(t *testing.T) {
+		const used = "That code was used already: wait for the next one. "
+		x := onTerminal(t, fine+begin+line(codeOffer+codePrompt("c1", used))+"wait POST /blink\n"+line(raceOffer+codePrompt("c1", used))+
+			"wait POST /gone\n"+line(codeOffer+codePrompt("c1", used))+"wait POST /tap\n"+approvedLine, "verify")
+		x.sees(`That code was used already: wait for the next one\.\r\n\rTo approve: .* left\)\x1b\[K\r\nType the code that “Fob” shows: `)
+		x.types("12") // moves along
+		x.elsewhere("POST", "/blink")
+		x.sees(`\x1b7\x1b\[1A\rTouch the key “Blue” .*\x1b8\x1b7\r\x1b\[3@Or t\x1b8\x1b\[3C`)
+		x.elsewhere("POST", "/gone")
+		x.sees(`\x1b7\x1b\[1A\rTo approve: .*\x1b8\x1b7\r\x1b\[3PT\x1b8\x1b\[3D`)
+		x.elsewhere("POST", "/tap")
+		x.sees("Approved")
+		x.ends(0)
+	})
+	t.Run("shows on 80 columns what is approved, and by what", func(t *testing.T) {
+		sees := func(state, want string) {
+			x := onTerminal(t, fine+begin+"wait POST /begin\n"+line(state)+"wait POST /tap\n"+approvedLine, "verify")
+			if err := pty.Setsize(x.tty, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+				t.Fatal(err)
+			}
+			x.elsewhere("POST", "/begin")
+			x.sees(want)
+			x.elsewhere("POST", "/tap")
+			x.sees("Approved")
+			x.ends(0)
+		}
+		sees(raceOffer+codePrompt("c1", ""), `by app:1000:mai… \(\d+ s left\)\x1b\[K\r\nOr type the code that “Fob” shows: `)
+		sees(codeOffer+codePrompt("c1", "That code is wrong. "), `by app:1000:mailer \(\d+ s left\)\x1b\[K\r\nType the code that “Fob” shows: `)
 	})
 	t.Run("takes Enter for no code", func(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(raceOffer+codePrompt("c1", ""))+answered+approvedCode, "verify")
@@ -130,7 +161,7 @@ func TestCodes(t *testing.T) {
 			`{"seq":1,"snapshot":{"requests":[` + strings.TrimSpace(line(codeOffer+codePrompt("c1", ""))) + `],"methods":[]}}` + "\n" +
 			answered + `{"seq":2,"request":` + strings.TrimSpace(approvedCode) + "}\n"
 		x := onTerminal(t, tape, "requests", "tap", "r1")
-		x.sees(`Code: `)
+		x.sees(`shows: `)
 		x.types("123456\r")
 		x.sees("Approved")
 		x.ends(0)

@@ -17,7 +17,7 @@ import (
 func (a *app) exportCmd() *cobra.Command {
 	var g given
 	var out, format, passphrase string
-	var plain bool
+	var plain, partial bool
 	cmd := &cobra.Command{
 		Use:   "export --out FILE",
 		Short: "Write all tokens with their seeds to a file",
@@ -27,7 +27,8 @@ codes.
 
 PSKC is encrypted with a passphrase, which is asked for twice, unless --plain says that
 the seeds are to stand in the open. The formats of Microsoft Entra know no encryption:
-for them --plain has to be said.`,
+for them --plain has to be said. Tokens that a format cannot hold, as Entra's none that
+counts presses, are refused before anything is asked; --partial leaves them out.`,
 		Example: "  fob tokens export --out tokens.xml\n  fob tokens export --format entra --out tokens.csv --plain",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +38,11 @@ for them --plain has to be said.`,
 			if err := g.check(); err != nil {
 				return err
 			}
-			if _, err := a.client(); err != nil {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := holdsAll(c.Tokens(cmd.Context(), ""), provision.Format(format), partial); err != nil {
 				return err
 			}
 			file, err := createNew(out)
@@ -54,7 +59,7 @@ for them --plain has to be said.`,
 				phrase = secret.New(typed)
 				defer phrase.Wipe()
 			}
-			e := &exporter{format: provision.Format(format), phrase: phrase}
+			e := &exporter{format: provision.Format(format), phrase: phrase, partial: partial}
 			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindExportTokens}, g, func(lines iter.Seq2[api.Yield, error]) error {
 				if err := e.write(file, lines); err != nil {
 					return err
@@ -65,19 +70,23 @@ for them --plain has to be said.`,
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"file": out, "tokens": e.n, "encrypted": !plain})
+				return a.printJSON(map[string]any{"file": out, "tokens": e.n, "left_out": e.left, "encrypted": !plain})
 			}
 			how := "encrypted with the passphrase"
 			if plain {
 				how = "with their seeds in the open: keep the file away from others, and remove it soon"
 			}
-			_, err = fmt.Fprintf(a.out, "Wrote %s to %s, %s.\n", tokensText(e.n), client.Show(out), how)
+			if _, err = fmt.Fprintf(a.out, "Wrote %s to %s, %s.\n", tokensText(e.n), client.Show(out), how); err != nil || e.left == 0 {
+				return err
+			}
+			_, err = fmt.Fprintf(a.out, "Left out: %s that the format cannot hold.\n", tokensText(e.left))
 			return err
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&out, "out", "", "the new `file`")
 	flags.StringVar(&format, "format", string(provision.FormatPSKC), "`format` of the file: pskc, entra or graph")
+	flags.BoolVar(&partial, "partial", false, "leave out tokens that the format cannot hold")
 	flags.BoolVar(&plain, "plain", false, "write the seeds as they are, not encrypted")
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
@@ -118,11 +127,44 @@ func outFile(path string) error {
 	return nil
 }
 
+// holdsAll refuses, before anybody is asked to approve, to write tokens that the format cannot hold.
+func holdsAll(tokens iter.Seq2[api.Token, error], format provision.Format, partial bool) error {
+	if format == provision.FormatPSKC || partial {
+		return nil
+	}
+	var first, reason string
+	n := 0
+	for t, err := range tokens {
+		if err != nil {
+			return err
+		}
+		why := format.Refuses(provision.Seed{
+			Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Kind: provision.Kind(t.Kind),
+			Algorithm: provision.Algorithm(t.Algorithm), Digits: t.Digits, Period: t.Period, User: t.User,
+		})
+		if why != "" {
+			if n++; n == 1 {
+				first, reason = t.Serial, why
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	more := ""
+	if n > 1 {
+		more = fmt.Sprintf(", and %d more", n-1)
+	}
+	return usagef("this format cannot hold the token %s%s: %s. Leave out what it cannot hold with --partial, or use --format pskc; no file was written",
+		client.Show(first), more, reason)
+}
+
 // exporter writes the tokens that the daemon hands out.
 type exporter struct {
-	format provision.Format
-	phrase *secret.Secret // nil: in the open
-	n      int
+	format  provision.Format
+	phrase  *secret.Secret // nil: in the open
+	partial bool           // leave out what the format cannot hold
+	n, left int            // tokens written and left out
 }
 
 func (e *exporter) write(w io.Writer, lines iter.Seq2[api.Yield, error]) error {
@@ -136,7 +178,7 @@ func (e *exporter) write(w io.Writer, lines iter.Seq2[api.Yield, error]) error {
 		err = provision.WritePSKC(w, seeds, provision.PSKCWriteOptions{Passphrase: e.phrase})
 	}
 	if row, ok := errors.AsType[*provision.RowError](err); ok {
-		return usagef("this format cannot hold the token %s: %s. Use --format pskc; no file was written", client.Show(row.Serial), row.Reason)
+		return usagef("this format cannot hold the token %s: %s. Leave it out with --partial, or use --format pskc; no file was written", client.Show(row.Serial), row.Reason)
 	}
 	return err
 }
@@ -157,6 +199,11 @@ func (e *exporter) seeds(lines iter.Seq2[api.Yield, error]) iter.Seq2[provision.
 				Serial: t.Serial, Manufacturer: t.Manufacturer, Model: t.Model, Kind: provision.Kind(t.Kind),
 				Algorithm: provision.Algorithm(t.Algorithm), Digits: t.Digits, Period: t.Period, Counter: t.Counter,
 				Secret: secret.New(t.Seed), User: t.User,
+			}
+			if e.partial && e.format.Refuses(s) != "" {
+				s.Secret.Wipe()
+				e.left++
+				continue
 			}
 			more := yield(s, nil)
 			s.Secret.Wipe()

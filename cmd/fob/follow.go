@@ -36,7 +36,8 @@ type follower struct {
 	inputs chan inputLine // what they had for a question
 	screen *screen
 
-	reading bool // a line of standard input is waited for
+	noCodes string // why no code is asked for, as it was said
+	reading bool   // a line of standard input is waited for
 	state   api.RequestState
 	ask     question
 	// overdue is when a daemon that said nothing more must have died on its feet.
@@ -170,6 +171,13 @@ func (f *follower) draw() {
 	if f.screen.live || len(f.state.Prompts) > 0 || f.pickable() {
 		f.screen.progress(f.waiting(), f.state.Deadline)
 	}
+	if f.screen.above && f.ask.prompt.Type == api.PromptCode {
+		_, text, purpose := codeWords(f.ask.prompt)
+		if _, or := f.beside(); or != f.ask.or && purpose != "" && strings.HasPrefix(text, typeA) {
+			f.ask.or = or
+			f.screen.reword(or)
+		}
+	}
 }
 
 // waiting says what the request waits for, in the daemon's words; but who has no terminal can neither
@@ -178,7 +186,8 @@ func (f *follower) waiting() string {
 	keyless := f.app.tty == nil && !hasOffer(f.state, "touch")
 	switch {
 	case f.ask.prompt.Type == api.PromptCode:
-		return f.beside(f.state.Progress)
+		text, _ := f.beside()
+		return text
 	case f.app.tty == nil && f.codes == nil && hasPrompt(f.state, api.PromptCode):
 		return sentence(f.state.Progress) + " To type a code, run fob requests tap " + f.state.ID
 	case keyless && hasOffer(f.state, "pick"):
@@ -192,11 +201,9 @@ func (f *follower) waiting() string {
 	}
 }
 
-// beside is the daemon's line while a code may be typed, with what Enter alone would do.
-func (f *follower) beside(progress string) string {
-	if progress == "" {
-		progress = f.ask.prompt.Text
-	}
+// beside is the line above the question for a code: what a key would have to do, what Enter alone would, or
+// else what the code is for. or says that the code is one way of two.
+func (f *follower) beside() (line string, or bool) {
 	what := ""
 	if other := f.other(f.ask.prompt); other.ID != "" {
 		what = "type the PIN of the key " + quoted(other.KeyName, other.Key)
@@ -207,14 +214,23 @@ func (f *follower) beside(progress string) string {
 			break
 		}
 	}
-	rest, typing := strings.CutPrefix(progress, "Type ")
+	_, text, purpose := codeWords(f.ask.prompt)
+	progress := strings.TrimSuffix(f.state.Progress, ", or type a code") // which the question says
+	if slices.ContainsFunc(f.questions(), func(p api.Prompt) bool { return strings.HasSuffix(p.Text, progress) }) {
+		progress = ""
+	}
+	or = what != "" || hasOffer(f.state, "touch")
 	switch {
-	case what == "":
-		return progress
-	case typing:
-		return "Press Enter to " + what + ", or type " + rest
+	case what != "" && progress != "":
+		return "Press Enter to " + what + ". " + progress, or
+	case what != "":
+		return strings.TrimSpace("Press Enter to " + what + " " + purpose), or
+	case progress != "":
+		return progress, or
+	case purpose != "":
+		return strings.ToUpper(purpose[:1]) + purpose[1:], or
 	default:
-		return "Press Enter to " + what + ". " + progress
+		return text, or
 	}
 }
 

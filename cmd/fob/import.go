@@ -45,11 +45,13 @@ whose users are known here are assigned to them; --map FILE says who is who wher
 file uses other names: a line "name in the file,login name" each.
 
 How the seeds of a table or a typed seed are written is never guessed: --secret says
-it. What decrypts an encrypted file is asked for at the terminal.`,
+it. Whether a typed token makes its codes by time or by presses, --type says. What a
+typed token needs and is not said is asked for at the terminal, and so is what decrypts
+an encrypted file.`,
 		Example: `  fob tokens import tokens.xml
   fob tokens import entra.csv --map logins.csv --partial
   fob tokens import list.csv --columns serial=SN,secret=Seed,user=3 --secret hex
-  fob tokens import --typed --serial 73159 --secret base32`,
+  fob tokens import --typed --serial 73159 --secret base32 --type totp`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case o.typed && len(args) > 0:
@@ -80,7 +82,7 @@ it. What decrypts an encrypted file is asked for at the terminal.`,
 	flags.StringVar(&o.columns, "columns", "", "a table's `columns`, each by its name or number: serial=A,secret=B, and\nuser, manufacturer, model, type, algorithm, digits, period, counter")
 	flags.BoolVar(&o.noHeader, "no-header", false, "the table's first line is a token")
 	flags.StringVar(&o.encoding, "secret", "", "`encoding` of the seeds in a table, or of the typed one: hex or base32")
-	flags.StringVar(&o.kind, "type", "totp", "`type` of tokens where the table does not say it, and of a typed one:\ntotp or hotp")
+	flags.StringVar(&o.kind, "type", "", "`type` of tokens where the table does not say it (default: totp), and of a\ntyped one: totp (counts time) or hotp (counts presses)")
 	flags.StringVar(&o.algorithm, "algorithm", "SHA1", "their `algorithm`: SHA1, SHA256 or SHA512")
 	flags.IntVar(&o.digits, "digits", 6, "their codes' `digits`: 6 to 8")
 	flags.IntVar(&o.period, "period", 30, "their codes' `seconds`: 1 to 3600")
@@ -153,6 +155,10 @@ func (o *importFlags) check(cmd *cobra.Command, args []string) error {
 func (o *importFlags) checkToken() error {
 	switch o.kind = strings.ToLower(o.kind); o.kind {
 	case string(provision.TOTP), string(provision.HOTP):
+	case "":
+		if !o.typed { // else it is asked
+			o.kind = string(provision.TOTP)
+		}
 	default:
 		return usagef("%q is no type of token: --type is totp or hotp", client.Show(o.kind))
 	}
@@ -227,17 +233,29 @@ func (a *app) importFile(ctx context.Context, o importFlags, path string, owners
 	if err != nil {
 		return err
 	}
+	for try := 1; ; try++ {
+		again, err := a.importOnce(ctx, c, o, path, owners, try)
+		if !again || try == secretTries {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "fob: %s\n", client.Show(err.Error()))
+	}
+}
+
+// importOnce reads the file from its beginning. again says that nothing but a wrong secret was typed.
+func (a *app) importOnce(ctx context.Context, c *client.Client, o importFlags, path string, owners map[string]string, try int) (again bool, err error) {
 	in, err := a.openSeeds(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.close()
-	seeds, err := a.readerOf(o, in)
+	seeds, err := a.readerOf(o, in, try == 1)
 	if err != nil {
-		return err
+		return false, err
 	}
 	i := &importer{a: a, c: c, o: o, name: in.name, source: in.source, owners: owners, screen: newScreen(a.stderr), asked: in.refused}
-	return i.run(ctx, seeds)
+	err = i.run(ctx, seeds)
+	return isCode(err, api.CodeWrongSecret) && o.key+o.passphrase == "" && path != "-", err
 }
 
 // importTyped imports one token whose seed is typed.
@@ -246,7 +264,7 @@ func (a *app) importTyped(ctx context.Context, o importFlags) error {
 	if err != nil {
 		return err
 	}
-	seed, err := a.typeSeed(o)
+	seed, err := a.typeSeed(&o)
 	if err != nil {
 		return err
 	}
@@ -258,6 +276,15 @@ func (a *app) importTyped(ctx context.Context, o importFlags) error {
 	}
 	i := &importer{a: a, c: c, o: o, source: "typed", screen: newScreen(a.stderr)}
 	return i.run(ctx, iter.Seq2[provision.Seed, error](func(yield func(provision.Seed, error) bool) { yield(token, nil) }))
+}
+
+// described says what a typed token was taken for: "TOTP, 6 digits, every 30 seconds, SHA1".
+func (o *importFlags) described() string {
+	by := "one a press"
+	if o.kind == string(provision.TOTP) {
+		by = "every " + plural(o.period, "second", "seconds")
+	}
+	return fmt.Sprintf("%s, %d digits, %s, %s", strings.ToUpper(o.kind), o.digits, by, o.algorithm)
 }
 
 // seedOf is a token as it travels; its seed is the same memory.

@@ -44,6 +44,9 @@ func openRegular(path string) (*os.File, error) {
 	case err != nil:
 		f.Close()
 		return nil, usagef("cannot read the file: %v", err)
+	case info.IsDir():
+		f.Close()
+		return nil, usagef("%s is a folder", path)
 	case !info.Mode().IsRegular():
 		f.Close()
 		return nil, usagef("%s is no file", path)
@@ -89,8 +92,8 @@ var formatNames = map[provision.Format]string{
 	provision.FormatCSV:   "a table",
 }
 
-// readerOf chooses what reads the file, and says what the file was taken for.
-func (a *app) readerOf(o importFlags, in *seedFile) (iter.Seq2[provision.Seed, error], error) {
+// readerOf chooses what reads the file, and with tell says what the file was taken for.
+func (a *app) readerOf(o importFlags, in *seedFile, tell bool) (iter.Seq2[provision.Seed, error], error) {
 	format := provision.Format(o.format)
 	if o.format == "auto" {
 		switch format = provision.Sniff(in.head); format {
@@ -99,7 +102,9 @@ func (a *app) readerOf(o importFlags, in *seedFile) (iter.Seq2[provision.Seed, e
 		case provision.FormatCSV:
 			return nil, usagef("%s is a table, and not the one that Microsoft Entra takes: say which columns have what with --columns serial=…,secret=…, and how the seeds are written with --secret hex or --secret base32", in.name)
 		}
-		fmt.Fprintf(a.stderr, "%s is %s.\n", in.name, formatNames[format])
+		if tell {
+			fmt.Fprintf(a.stderr, "%s is %s.\n", in.name, formatNames[format])
+		}
 	}
 	switch format {
 	case provision.FormatPSKC:
@@ -177,9 +182,20 @@ func parseKey(text []byte) (*secret.Secret, error) {
 	return secret.New(key), nil
 }
 
-// typeSeed asks for one seed, and where the command line does not say it, how it is written.
-func (a *app) typeSeed(o importFlags) (*secret.Secret, error) {
+// typeSeed asks for one seed, and where the command line does not say it, what makes the codes and how the
+// seed is written: that goes to o.
+func (a *app) typeSeed(o *importFlags) (*secret.Secret, error) {
 	defer a.askedAll()
+	for o.kind == "" {
+		line, err := a.ask("Does it make codes by time or by presses of a button? Type totp or hotp", true)
+		if err != nil {
+			return nil, noTerminal(err, "type of the token", "say it with --type totp (codes by time) or --type hotp (by presses of a button): it is never guessed")
+		}
+		switch typed := provision.Kind(strings.ToLower(string(bytes.TrimSpace(line)))); typed {
+		case provision.TOTP, provision.HOTP:
+			o.kind = string(typed)
+		}
+	}
 	for o.encoding == "" {
 		line, err := a.ask("Is the seed written in hexadecimal or Base32? Type hex or base32", true)
 		if err != nil {
@@ -198,7 +214,7 @@ func (a *app) typeSeed(o importFlags) (*secret.Secret, error) {
 		defer clear(line)
 		seed, err := provision.ParseSeed(line, provision.Encoding(o.encoding))
 		if err != nil {
-			return nil, usagef("%v", err)
+			return nil, usagef("%s", seedProblem(err))
 		}
 		return seed, nil
 	}
@@ -212,15 +228,20 @@ func (a *app) typeSeed(o importFlags) (*secret.Secret, error) {
 		if err == nil {
 			return seed, nil
 		}
-		a.tty.say(sentence(err.Error()) + " Ctrl-C stops.")
+		a.tty.say(sentence(seedProblem(err)) + " Ctrl-C stops.")
 	}
+}
+
+// seedProblem says what is wrong with a typed seed: it has no format but what was said of it.
+func seedProblem(err error) string {
+	return strings.NewReplacer("; this format has Base32", ", and you said Base32", ", and hexadecimal is expected", ", and you said hexadecimal").Replace(err.Error())
 }
 
 // maxOwners bounds a file of login names.
 const maxOwners = 250_000
 
-// readOwners reads which name in a file of tokens is which login name: lines "name,login". Empty lines
-// and those that begin with # say nothing.
+// readOwners reads which name in a file of tokens is which login name: lines "name,login", or with
+// semicolons. Empty lines and those that begin with # say nothing.
 func readOwners(path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
@@ -244,7 +265,7 @@ func parseOwners(r io.Reader, name string) (map[string]string, error) {
 		if text == "" || strings.HasPrefix(text, "#") {
 			continue
 		}
-		at := strings.LastIndexByte(text, ',')
+		at := strings.LastIndexAny(text, ",;")
 		if at < 0 {
 			return nil, bad("this is no line “name in the file,login name”")
 		}

@@ -165,8 +165,8 @@ func (i *importer) end(ctx context.Context, report api.ImportReport) error {
 		}
 	} else {
 		i.tell("", report.Problems, report.ProblemsTotal)
-		i.tell("not assigned: ", report.Unassigned, report.UnassignedTotal)
 		if report.Error == nil {
+			i.tell("not assigned: ", report.Unassigned, report.UnassignedTotal)
 			i.summary(report)
 		}
 	}
@@ -177,6 +177,8 @@ func (i *importer) end(ctx context.Context, report api.ImportReport) error {
 	case !i.o.partial && i.bad == 0 && report.ProblemsTotal > 0 && i.read > report.ProblemsTotal:
 		// The daemon does not know what this command calls the way out.
 		return api.Errorf(report.Error.Code, "nothing was imported: %s not in order. Import the others with --partial", areTokens(report.ProblemsTotal))
+	case !i.o.partial && i.bad == 0 && report.ProblemsTotal > 0:
+		return api.Errorf(report.Error.Code, "nothing was imported") // why stands above
 	default:
 		return report.Error
 	}
@@ -228,17 +230,28 @@ func (i *importer) summary(report api.ImportReport) {
 		assigned = ", " + thousands(n) + " of them assigned"
 	}
 	fmt.Fprintf(out, "%s%s%s.%s\n", done, tokensText(report.Imported), assigned, after)
-	if i.o.dryRun || report.Imported == 0 {
+	if report.Imported == 0 {
 		return
 	}
 	serial := "SERIAL"
 	if report.Imported == 1 && i.read == 1 {
 		serial = client.Show(i.last)
 	}
-	if report.Assigned < report.Imported {
-		fmt.Fprintf(out, "Give tokens to their users: fob tokens assign %s USER\n", serial)
+	if i.o.typed {
+		fmt.Fprintf(out, "It is taken for: %s.\n", i.o.described())
 	}
-	fmt.Fprintf(out, "Register one that is yours: fob methods add token %s\n", serial)
+	if i.o.dryRun {
+		return
+	}
+	if i.o.typed {
+		fmt.Fprintf(out, "If that is wrong, remove it and import it again: fob tokens remove %s\n", serial)
+	}
+	if report.Assigned < report.Imported {
+		fmt.Fprintf(out, "Give one to somebody: fob tokens assign %s [USER]\n", serial)
+	}
+	if report.Assigned > 0 {
+		fmt.Fprintf(out, "Register one that is yours: fob methods add token %s\n", serial)
+	}
 }
 
 // hint says what is missing, once there is something to lose. Where that cannot be told it is not said.

@@ -126,5 +126,6 @@ var kindNames = map[string]string{
 	api.KindBackup:       "backup",
 	"import-tokens":      "import of tokens",
 	"assign-token":       "assignment of a token",
+	"rename-token":       "naming of a token",
 	"restore":            "restored backup",
 }

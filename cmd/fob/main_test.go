@@ -13,10 +13,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(tests{m}, map[string]func(){"fob": alone})
 }
 
-// alone is the command without the terminal at which the tests were started. Where a test gave it one
-// of its own it leads that one's session, and stays there.
+// alone is the command without the terminal at which the tests were started, unless a test gave it one
+// of its own.
 func alone() {
-	_, _ = unix.Setsid()
+	if os.Getenv("TEST_TERMINAL") == "" {
+		_, _ = unix.Setsid()
+	}
 	main()
 }
 

@@ -24,7 +24,7 @@ func (a *app) methodsCmd() *cobra.Command {
 		if a.json {
 			return a.printJSON(notNil(methods))
 		}
-		return a.printMethods(methods)
+		return a.printMethods(cmd.Context(), c, methods)
 	}
 	cmd := group(&cobra.Command{
 		Use:   "methods",
@@ -50,7 +50,7 @@ registered already.`,
 	return cmd
 }
 
-func (a *app) printMethods(methods []api.Method) error {
+func (a *app) printMethods(ctx context.Context, c *client.Client, methods []api.Method) error {
 	if len(methods) == 0 {
 		_, err := fmt.Fprintln(a.out, sentence(noMethodText))
 		return err
@@ -64,6 +64,12 @@ func (a *app) printMethods(methods []api.Method) error {
 		name := m.Name
 		if m.Default {
 			name += " (default)"
+		}
+		if m.Serial != "" {
+			// Where it cannot be told it is not said.
+			if t, err := c.Token(ctx, m.Serial); err == nil && t.State == api.TokenDisabled {
+				name += " (disabled)"
+			}
 		}
 		rows[i] = []string{m.ID, name, m.Type, m.Strength, when(m.Added), used}
 	}

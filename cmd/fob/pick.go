@@ -166,7 +166,7 @@ func noMethod() *api.Error {
 
 // What the daemon says where there is nothing to sign in with; the command says it in the same words.
 const (
-	noMethodText = "no sign-in method is registered: add one with “fob methods add key”"
+	noMethodText = "no sign-in method is registered: add one with “fob methods add key” or “fob methods add token SERIAL”"
 	noKeyText    = "no security key is plugged in: plug one in and try again"
 )
 

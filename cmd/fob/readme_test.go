@@ -68,6 +68,25 @@ func TestReadme(t *testing.T) {
 			}
 		})
 	}
+	t.Run("works as it says: A fob as a fallback", func(t *testing.T) {
+		commands := shellOf(string(readme), "A fob as a fallback")
+		if len(commands) == 0 {
+			t.Fatal("there are no commands")
+		}
+		x := runOnTerminal(t, &standIn{}, exec.Command("sh", "-e", "-c", `fob() { command fob --socket `+sock+` "$@"; }`+"\n"+commands[0]))
+		for _, ask := range [][2]string{
+			{`Type totp or hotp: `, "hotp"},
+			{`Type hex or base32: `, "hex"},
+			{`Seed of the token 80415512: `, "3132333435363738393031323334353637383930"}, // RFC 4226, appendix D
+			{`Code: `, "755224"},
+			{`Code: `, "287082"},
+		} {
+			x.sees(ask[0])
+			x.types(ask[1] + "\r")
+		}
+		x.sees("Registered: “Belt”")
+		x.ends(0)
+	})
 }
 
 // shellOf gives the blocks of shell commands in a section.

@@ -45,6 +45,16 @@ func (s *screen) ask(text string, deadline time.Time, question string) {
 	s.shown, s.above = false, true
 }
 
+// reword has the question that stands begin with "Or type" instead of "Type", or the other way round; what
+// was typed at it moves along (ICH and DCH).
+func (s *screen) reword(or bool) {
+	if or {
+		fmt.Fprint(s.w, "\x1b7\r\x1b[3@Or t\x1b8\x1b[3C")
+	} else {
+		fmt.Fprint(s.w, "\x1b7\r\x1b[3PT\x1b8\x1b[3D")
+	}
+}
+
 // asked says that the question was answered, or left: the cursor is elsewhere.
 func (s *screen) asked() { s.above = false }
 

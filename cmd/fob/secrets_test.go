@@ -67,15 +67,15 @@ func TestTypedSecrets(t *testing.T) {
 		x.ends(0)
 	})
 	t.Run("unlocks by what is typed, once nothing else does", func(t *testing.T) {
-		tape := "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed"}}` + "\n"
+		tape := "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed: open it with “fob vault unlock”: the passphrase opens it"}}` + "\n"
 		x := onTerminal(t, tape, "vault", "unlock")
-		x.sees("fob: the vault is sealed")
+		x.sees("The vault is sealed: the passphrase opens it\\.\r\n")
 		shown := x.sees("Passphrase or recovery key: ")
 		x.types("\r")
 		shown += x.sees("Nothing was typed")
 		shown += x.sees("Passphrase or recovery key: ")
 		x.types("correct horse\r")
-		shown += x.sees("fob: the vault is sealed")
+		shown += x.sees("The vault is sealed")
 		x.sees("Passphrase or recovery key: ")
 		x.types("correct horse\r")
 		x.sees("Passphrase or recovery key: ")
@@ -100,31 +100,39 @@ func TestTypedSecrets(t *testing.T) {
 		tape := "> POST /v1/tokens 200\n" + `{"imported":1,"assigned":0}` + "\n"
 		x := onTerminal(t, tape, "tokens", "import", "../../internal/provision/testdata/rfc6030-figure7.xml")
 		x.sees(`Passphrase of .*figure7.xml.*: `)
+		x.types("qwertz\r")
+		shown := x.sees("is wrong, or the file was changed or damaged: nothing was imported")
+		x.sees(`Passphrase of .*figure7.xml.*: `)
 		x.types("qwerty\r")
-		hides(t, x.sees("Imported 1 token"), "qwerty")
+		shown += x.sees("Imported 1 token")
+		hides(t, shown, "qwert", "is PSKC")
 		x.ends(0)
 		x.called(`"serial":"987654321"`)
 	})
 	t.Run("asks for one seed, and how it is written", func(t *testing.T) {
 		tape := "> POST /v1/tokens 200\n" + `{"imported":1,"assigned":0}` + "\n"
-		x := onTerminal(t, tape, "tokens", "import", "--typed", "--serial", "T-1", "--type", "hotp")
+		x := onTerminal(t, tape, "tokens", "import", "--typed", "--serial", "T-1")
+		x.sees(`by time or by presses of a button\? Type totp or hotp: `)
+		x.types("hotp\r")
 		x.sees(`hexadecimal or Base32\? Type hex or base32: `)
 		x.types("what\r")
 		x.sees(`Type hex or base32: `)
 		x.types("hex\r")
 		x.sees(`Seed of the token T-1: `)
 		x.types("gezd gnbv gy3t qojq gezd gnbv gy3t qojq\r")
-		shown := x.sees("looks like Base32")
+		shown := x.sees("looks like Base32, and you said hexadecimal")
 		x.sees(`Seed of the token T-1: `)
 		x.types("3132333435363738393031323334353637383930\r")
 		shown += x.sees("Imported 1 token")
-		x.sees("fob tokens assign T-1 USER")
+		x.sees(`HOTP, 6 digits, one a press, SHA1\.`)
+		x.sees("If that is wrong, remove it and import it again: fob tokens remove T-1")
+		x.sees(`fob tokens assign T-1 \[USER\]`)
 		x.ends(0)
 		hides(t, shown, "gezd", "313233")
 		x.called(`{"token":{"serial":"T-1","kind":"hotp","algorithm":"SHA1","digits":6,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}$`)
 	})
 	t.Run("imports nothing when it is stopped at a question", func(t *testing.T) {
-		x := onTerminal(t, "", "tokens", "import", "--typed", "--serial", "T-1", "--secret", "hex")
+		x := onTerminal(t, "", "tokens", "import", "--typed", "--serial", "T-1", "--secret", "hex", "--type", "totp")
 		x.sees(`Seed of the token T-1: `)
 		x.types("31\x03")
 		x.sees("stopped")
@@ -183,6 +191,9 @@ func TestBackupTerminal(t *testing.T) {
 	})
 	t.Run("asks for its passphrase when it is restored", func(t *testing.T) {
 		x := onTerminal(t, tape, "vault", "restore", file)
+		x.sees("Passphrase of .*fob.age: ")
+		x.types("correct house\r")
+		x.sees("The passphrase is wrong.")
 		x.sees("Passphrase of .*fob.age: ")
 		x.types("correct horse\r")
 		hides(t, x.sees(`Restored the backup of .*: 1 sign-in method, 0 tokens\.`), "horse")
@@ -250,6 +261,11 @@ func TestInterrupt(t *testing.T) {
 	t.Run("an export that is stopped leaves no file", func(t *testing.T) {
 		begun := make(chan string, 1)
 		sock := listen(t, "export", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				w.Header().Set("Content-Type", "application/json")
+				io.WriteString(w, `{"tokens":[],"more":false}`)
+				return
+			}
 			w.Header().Set("Content-Type", "application/x-ndjson")
 			io.WriteString(w, `{"id":"r1","kind":"export-tokens","user":"alice","pending":false,"decision":"approved"}`+"\n"+
 				`{"token":{"serial":"E-1","kind":"totp","algorithm":"SHA1","digits":6,"period":30,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}`+"\n")

@@ -67,7 +67,7 @@ func runOnTerminal(t *testing.T, d *standIn, cmd *exec.Cmd) *terminal {
 	}
 	x := &terminal{t: t, daemon: d, tty: master, slave: slave, more: make(chan struct{}, 1)}
 	x.cmd = cmd
-	x.cmd.Env = append(os.Environ(), "TERM=xterm", "GORACE=atexit_sleep_ms=0")
+	x.cmd.Env = append(os.Environ(), "TERM=xterm", "TEST_TERMINAL=1", "GORACE=atexit_sleep_ms=0")
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = slave, slave, slave
 	x.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
 	if err := x.cmd.Start(); err != nil {

@@ -25,7 +25,7 @@ func (a *app) tokensCmd() *cobra.Command {
 	}
 	cmd := group(&cobra.Command{
 		Use:   "tokens",
-		Short: "List hardware tokens; import, assign and disable them",
+		Short: "List hardware tokens; import, assign, disable and remove them",
 		Long: `List the hardware tokens whose codes Fob verifies, or change them. A token is named by
 the serial number that is printed on it.
 
@@ -40,6 +40,8 @@ the token, and register it as a sign-in method with fob methods add token.`,
 			"Refuse a token's codes until it is enabled again. Where it is a sign-in method, a\nregistered method has to approve that.", "The token %s is disabled: its codes are refused.\n"),
 		a.changeTokenCmd(api.TokenEnable, "Accept a disabled token's codes again",
 			"Accept a disabled token's codes again. Where it is a sign-in method, a registered\nmethod has to approve that.", "The token %s is enabled.\n"),
+		a.changeTokenCmd(api.TokenRemove, "Remove a token that was never used",
+			"Remove a token that was never used, as one whose seed was typed wrongly: import it again\nafterwards. One of which a code was ever accepted stays: disable it instead. One that is\na sign-in method is removed as that first, with fob methods remove.", "Removed: %s\n"),
 		a.renameTokenCmd())
 	userFlag(cmd, &user)
 	return cmd
@@ -186,7 +188,7 @@ func (a *app) changeTokenCmd(action, short, long, said string) *cobra.Command {
 			})
 		},
 	}
-	if action != api.TokenEnable {
+	if action == api.TokenUnassign || action == api.TokenDisable {
 		cmd.Flags().BoolVar(&change.Force, "force", false, "do it even if the token is the last sign-in method")
 	}
 	g.flags(cmd)

@@ -109,8 +109,8 @@ func (a *app) vaultSaid(cmd *cobra.Command, c *client.Client, said string) error
 	return err
 }
 
-// unlockTries is how often a passphrase is asked for.
-const unlockTries = 3
+// secretTries is how often a passphrase or a key that exists already is asked for.
+const secretTries = 3
 
 func (a *app) unlockCmd() *cobra.Command {
 	var passphrase string
@@ -150,14 +150,15 @@ passphrase or the recovery key, which is asked for at the terminal without echo.
 // unlock tries without a secret, and then with what is typed.
 func (a *app) unlock(cmd *cobra.Command, c *client.Client) error {
 	err := c.UnlockVault(cmd.Context(), nil)
-	for range unlockTries {
+	for range secretTries {
 		if !isCode(err, api.CodeSealed) && !isCode(err, api.CodeWrongSecret) && !isCode(err, api.CodeKeeperAway) {
 			return err
 		}
 		if !haveTerminal() {
 			return usagef("%s There is no terminal to ask at: run this in one, or give the passphrase on standard input with --passphrase -", sentence(err.Error()))
 		}
-		fmt.Fprintf(a.stderr, "fob: %s\n", client.Show(err.Error()))
+		// This is the command that an error of a sealed vault tells one to run.
+		fmt.Fprintln(a.stderr, sentence(strings.Replace(err.Error(), ": open it with “fob vault unlock”", "", 1)))
 		by, askErr := a.passphrase("", "Passphrase or recovery key")
 		if askErr != nil {
 			return askErr

@@ -49,6 +49,19 @@ func (o *output) wipe() {
 	o.b = o.b[:0]
 }
 
+// Refuses tells why a file of the format cannot hold a token, or nothing. The token's seed may be nil
+// where it is not known yet.
+func (f Format) Refuses(s Seed) string {
+	switch f {
+	case FormatEntra:
+		return notEntra(&s)
+	case FormatGraph:
+		return notGraph(&s)
+	default:
+		return ""
+	}
+}
+
 // refusal is the *RowError of a token that cannot be written, or nil: for the reason, or because
 // there can be no such token.
 func refusal(s *Seed, reason string) error {

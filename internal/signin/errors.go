@@ -8,7 +8,7 @@ var (
 	ErrBadRequest     = errors.New("the request makes no sense")
 	ErrUnknownUser    = errors.New("there is no such user here")
 	ErrUserChanged    = errors.New("this user id had another name when its sign-in methods were registered")
-	ErrNoMethod       = errors.New("no sign-in method is registered: add one with “fob methods add key”")
+	ErrNoMethod       = errors.New("no sign-in method is registered: add one with “fob methods add key” or “fob methods add token SERIAL”")
 	ErrNoKey          = errors.New("no security key is plugged in: plug one in and try again")
 	ErrKeyNotFound    = errors.New("there is no such key: it may have been unplugged (list them with “fob keys”)")
 	ErrKeyNotOwn      = errors.New("no key that is plugged in is registered: plug in a registered one, or register this one with “fob methods add key”")
