@@ -183,16 +183,31 @@ func (a *app) changeTokenCmd(action, short, long, said string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change.Serial = args[0]
 			return a.begin(cmd.Context(), api.BeginRequest{Kind: api.KindChangeToken, Token: change}, g, func(api.RequestState, string) error {
-				_, err := fmt.Fprintf(a.out, said, client.Show(args[0]))
-				return err
+				if _, err := fmt.Fprintf(a.out, said, client.Show(args[0])); err != nil || !change.Force {
+					return err
+				}
+				return a.sayIfNoMethod(cmd.Context())
 			})
 		},
 	}
 	if action == api.TokenUnassign || action == api.TokenDisable {
-		cmd.Flags().BoolVar(&change.Force, "force", false, "do it even if the token is the last sign-in method")
+		cmd.Flags().BoolVar(&change.Force, "force", false, "do it even if no usable sign-in method is left: it is removed too")
 	}
 	g.flags(cmd)
 	return cmd
+}
+
+// sayIfNoMethod says where nothing is left to sign in with. Where it cannot be told it is not said.
+func (a *app) sayIfNoMethod(ctx context.Context) error {
+	c, err := a.client()
+	if err != nil {
+		return nil
+	}
+	if methods, err := c.Methods(ctx, ""); err != nil || len(methods) > 0 || a.json {
+		return nil
+	}
+	_, err = fmt.Fprintln(a.out, sentence(noMethodText))
+	return err
 }
 
 // completeTokens offers serial numbers that go on from what was typed.

@@ -253,6 +253,15 @@ func TestNothingUsableIsLeft(t *testing.T) {
 		if ms, err := d.Methods(t.Context(), d.me, ""); err != nil || len(ms) != 0 {
 			t.Errorf("methods left: %+v, %v", ms, err)
 		}
+		gone := 0
+		for _, e := range d.log() {
+			if strings.Contains(e.Reason, "went too") {
+				gone++
+			}
+		}
+		if gone != 2 {
+			t.Errorf("the log tells of %d methods that went", gone)
+		}
 		for _, f := range []*fob{first, second} { // they stay what they are, and can be had back
 			r := d.ask(signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: f.serial, Action: signin.TokenEnable}})
 			d.wants(r, signin.Approved)

@@ -83,8 +83,9 @@ func (r *Request) leavesOne(tx *store.Tx, gone string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if anyUsable(tx, slices.DeleteFunc(now, func(m method.Method) bool { return m.ID == gone })) {
-		return nil
+	rest := slices.DeleteFunc(now, func(m method.Method) bool { return m.ID == gone })
+	if some, err := anyUsable(tx, rest); err != nil || some {
+		return err
 	}
 	return fmt.Errorf("%w: register another first, or use --force", method.ErrLast)
 }
@@ -124,25 +125,39 @@ func removeMethod(tx *store.Tx, gone method.Method, force bool) error {
 // anything would stand in the way of a new one, which they would have to approve.
 func (r *Request) dropUseless(tx *store.Tx) error {
 	now, err := method.List(tx, r.uid())
-	if err != nil || anyUsable(tx, now) {
+	if err != nil {
+		return err
+	}
+	if some, err := anyUsable(tx, now); err != nil || some {
 		return err
 	}
 	for _, m := range now {
 		if err := removeMethod(tx, m, true); err != nil {
 			return err
 		}
+		reason := fmt.Sprintf("the method “%s” went too: nothing that could approve anything was left", m.Name)
+		if err := r.e.note(tx, string(KindRemoveMethod), r.caller.UID, reason); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func anyUsable(tx *store.Tx, ms []method.Method) bool {
-	return slices.ContainsFunc(ms, func(m method.Method) bool {
+// anyUsable reports whether one of the methods can approve anything. A token that cannot be read is an
+// error, not one without use.
+func anyUsable(tx *store.Tx, ms []method.Method) (bool, error) {
+	for _, m := range ms {
 		if m.Token == nil {
-			return true
+			return true, nil
 		}
-		_, err := usable(tx, m)
-		return err == nil
-	})
+		switch _, err := usable(tx, m); {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, token.ErrDisabled) && !errors.Is(err, token.ErrNotFound):
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // canUnblock refuses to lift a lock of typed answers where there is nothing but typed answers.
