@@ -274,7 +274,7 @@ func (a *app) importTyped(ctx context.Context, o importFlags) error {
 	if token.Kind == provision.TOTP {
 		token.Period = o.period
 	}
-	i := &importer{a: a, c: c, o: o, source: "typed", screen: newScreen(a.stderr)}
+	i := &importer{a: a, c: c, o: o, source: "a typed seed", screen: newScreen(a.stderr)}
 	return i.run(ctx, iter.Seq2[provision.Seed, error](func(yield func(provision.Seed, error) bool) { yield(token, nil) }))
 }
 
