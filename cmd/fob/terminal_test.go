@@ -16,6 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// patience is how long something may take that must happen: a person's answer costs a key derivation, and
+// the machine may be busy. It bounds a test that hangs, and measures nothing.
+const patience = time.Minute
+
 // terminal is a run of the command on a terminal of its own, with a person's hands and eyes.
 type terminal struct {
 	t      *testing.T
@@ -104,7 +108,7 @@ func (x *terminal) read() {
 func (x *terminal) sees(pattern string) string {
 	x.t.Helper()
 	want := regexp.MustCompile(pattern)
-	late := time.After(10 * time.Second)
+	late := time.After(patience)
 	for {
 		x.mu.Lock()
 		if at := want.FindStringIndex(x.seen); at != nil {
@@ -140,7 +144,7 @@ func (x *terminal) ends(code int) {
 		if got := exitStatus(err); got != fmt.Sprint(code) {
 			x.t.Errorf("exit code %s, want %d; the screen says %q", got, code, x.seen)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		x.t.Fatalf("the command does not end; the screen says %q", x.seen)
 	}
 	mode, err := unix.IoctlGetTermios(int(x.slave.Fd()), unix.TCGETS)
