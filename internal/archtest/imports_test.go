@@ -96,7 +96,8 @@ var rules = []rule{
 	{
 		of: []string{"internal/signin"},
 		only: []string{"internal/method", "internal/policy", "internal/fido", "internal/oath", "internal/lockout", "internal/audit",
-			"internal/vault", "internal/store", "internal/caller", "internal/secret", "internal/nss", "internal/clock", "internal/token"},
+			"internal/vault", "internal/store", "internal/caller", "internal/secret", "internal/nss", "internal/clock", "internal/token",
+			"internal/grant", "internal/recovery", "internal/throttle"},
 		never:  []string{"github.com/godbus/dbus/...", "net/http", "go.etcd.io/bbolt", "C"},
 		reason: "the engine decides; doors, storage formats and devices are others' and can change without it",
 	},
