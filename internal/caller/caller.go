@@ -4,6 +4,7 @@ package caller
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrForbidden is returned by Access.Check when the caller may not do what it asked for.
@@ -16,8 +17,12 @@ type Caller struct {
 	// UID is the caller's user id, vouched for by the kernel or the bus daemon.
 	UID uint32
 	// PID is what the door saw when the connection was accepted. Process ids are reused: it is
-	// for display and logs and never decides anything.
+	// for display and logs, and with Accepted for finding the caller's session. It decides nothing
+	// else.
 	PID int32
+	// Accepted is when PID was seen, on the boot clock (CLOCK_BOOTTIME): a process that began later is
+	// another. 0: that is not known, and then neither is the caller's session.
+	Accepted time.Duration
 	// Door is the way by which the caller came.
 	Door Door
 	// Place is where the caller sits.
