@@ -77,6 +77,12 @@ var rules = []rule{
 		reason: "doors never import each other: each can be removed without the other noticing",
 	},
 	{
+		of:     []string{"daemon/authz"},
+		only:   []string{"internal/caller", "internal/secret"},
+		never:  []string{"net/http"},
+		reason: "polkit's answers are asked for by the doors: what asks knows neither them nor what is done with a yes",
+	},
+	{
 		of:     []string{"tray/..."},
 		except: []string{"tray/gtkui"},
 		only:   []string{"tray/...", "internal/client", "internal/api"},
