@@ -1,4 +1,4 @@
-// Package nss looks users up as the system does, through getent and whatever name service it uses:
+// Package nss looks users and groups up as the system does, through getent and whatever name service it uses:
 // without cgo the standard library knows /etc/passwd alone and believes $USER.
 package nss
 
@@ -90,7 +90,7 @@ func (l Lookup) ByNames(ctx context.Context, names []string) (map[string]User, e
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !validName(name) })
 	found := make(map[string]User, len(names))
 	for some := range slices.Chunk(names, batch) {
-		out, err := l.getent(ctx, some...)
+		out, err := l.getent(ctx, "passwd", allOf, some...)
 		if err != nil && !errors.Is(err, ErrUnknown) { // it says so where one of them is unknown
 			return nil, fmt.Errorf("cannot look up users: %w", err)
 		}
@@ -109,29 +109,25 @@ func (l Lookup) ByNames(ctx context.Context, names []string) (map[string]User, e
 
 // passwd asks getent for one entry of the passwd database.
 func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
-	out, err := l.getent(ctx, key)
+	out, err := l.getent(ctx, "passwd", allOf, key)
 	if err != nil {
 		return User{}, err
 	}
 	return parsePasswd(out)
 }
 
-// getent asks for entries of the passwd database. What it printed comes with ErrUnknown too, where one of
-// several keys is unknown.
-func (l Lookup) getent(ctx context.Context, keys ...string) ([]byte, error) {
+// getent asks for entries of a database and gives what it printed, with ErrUnknown too where one of
+// several keys is unknown. Of each line it keeps as many fields as said.
+func (l Lookup) getent(ctx context.Context, database string, fields int, keys ...string) ([]byte, error) {
 	command, err := l.command()
 	if err != nil {
 		return nil, err
 	}
-	timeout := l.Timeout
-	if timeout <= 0 {
-		timeout = DefaultTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.timeout())
 	defer cancel()
 
-	var out bounded
-	cmd := exec.CommandContext(ctx, command, append([]string{"passwd", "--"}, keys...)...)
+	out := bounded{fields: fields}
+	cmd := exec.CommandContext(ctx, command, append([]string{database, "--"}, keys...)...)
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Dir = "/"
 	cmd.Stdout = &out
@@ -153,6 +149,13 @@ func (l Lookup) getent(ctx context.Context, keys ...string) ([]byte, error) {
 	return out.b, nil
 }
 
+func (l Lookup) timeout() time.Duration {
+	if l.Timeout <= 0 {
+		return DefaultTimeout
+	}
+	return l.Timeout
+}
+
 func (l Lookup) command() (string, error) {
 	if l.Command != "" {
 		return l.Command, nil
@@ -165,14 +168,32 @@ func (l Lookup) command() (string, error) {
 	return "", fmt.Errorf("%w: getent is not installed", ErrUnavailable)
 }
 
-// bounded keeps what is written to it and fails once that is too much.
-type bounded struct{ b []byte }
+// bounded keeps what is written to it and fails once that is too much. Fields of a line beyond the number
+// that is asked for are left out: the last of a group are its members, who may be very many.
+type bounded struct {
+	b      []byte
+	fields int
+	seen   int // whole fields of the line so far
+}
+
+// allOf a line's fields are kept.
+const allOf = 0
 
 func (w *bounded) Write(p []byte) (int, error) {
-	if len(w.b)+len(p) > maxOutput {
-		return 0, errors.New("its answer is too long")
+	for _, c := range p {
+		if w.fields == allOf || w.seen < w.fields || c == '\n' {
+			if len(w.b) == maxOutput {
+				return 0, errors.New("its answer is too long")
+			}
+			w.b = append(w.b, c)
+		}
+		switch c {
+		case ':':
+			w.seen++
+		case '\n':
+			w.seen = 0
+		}
 	}
-	w.b = append(w.b, p...)
 	return len(p), nil
 }
 
