@@ -41,6 +41,15 @@ func (b Bucket[T]) Get(tx *Tx, key []byte) (T, error) {
 	return b.decode(key, raw)
 }
 
+// Has reports whether there is a value under key. It does not read it.
+func (b Bucket[T]) Has(tx *Tx, key []byte) (bool, error) {
+	bb, err := b.open(tx)
+	if err != nil || bb == nil {
+		return false, err
+	}
+	return bb.Get(key) != nil, nil
+}
+
 // Put keeps v under key, in place of what was there. Keys are 1 to 32,768 bytes.
 func (b Bucket[T]) Put(tx *Tx, key []byte, v T) error {
 	if err := tx.writable(); err != nil {
@@ -143,6 +152,22 @@ func (b Bucket[T]) From(tx *Tx, start []byte) iter.Seq2[Item[T], error] {
 // Backward yields the items whose keys begin with prefix, descending; otherwise it is as All.
 func (b Bucket[T]) Backward(tx *Tx, prefix []byte) iter.Seq2[Item[T], error] {
 	return b.walk(tx, walkSpec{prefix: prefix, down: true})
+}
+
+// Raw yields keys, from start on ascending, with the values' texts as they are stored, envelope included:
+// for those who read so many that decoding each would be what takes the time. Both are the database's
+// own memory: not to be changed, and gone when the transaction ends. It is for transactions that only
+// read; in others the loop must not change the bucket.
+func (b Bucket[T]) Raw(tx *Tx, start []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, text []byte) bool) {
+		bb, err := b.open(tx)
+		if err != nil || bb == nil {
+			return
+		}
+		c := bb.Cursor()
+		for k, text := c.Seek(start); k != nil && yield(k, text); k, text = c.Next() {
+		}
+	}
 }
 
 type walkSpec struct {

@@ -158,4 +158,8 @@ func (s *Store) Close() error {
 // Tx is a transaction. It is valid within the function that was given it, in that goroutine.
 type Tx struct {
 	bolt *bolt.Tx // nil once the function has returned
+
+	// In a writing transaction:
+	call  *call  // whose function runs
+	hooks *hooks // of the commit
 }

@@ -219,7 +219,7 @@ func (s *Store) attempt(calls []*call) (err error, again bool) {
 	return storageError(err), true
 }
 
-// callAll runs the calls' functions in btx, and rolls it back unless all succeed.
+// callAll runs the calls' functions in btx, then their hooks, and rolls it back unless all succeed.
 func (s *Store) callAll(calls []*call, btx *bolt.Tx) (err error) {
 	ok := false
 	defer func() {
@@ -229,8 +229,14 @@ func (s *Store) callAll(calls []*call, btx *bolt.Tx) (err error) {
 			}
 		}
 	}()
+	var due hooks
 	for _, c := range calls {
-		if err := s.call(c, btx); err != nil {
+		if err := s.call(c, c.fn, btx, &due); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < len(due.all); i++ { // hooks may add hooks
+		if err := s.call(due.all[i].by, due.all[i].fn, btx, &due); err != nil {
 			return err
 		}
 	}
@@ -238,13 +244,13 @@ func (s *Store) callAll(calls []*call, btx *bolt.Tx) (err error) {
 	return nil
 }
 
-// call runs one function.
-func (s *Store) call(c *call, btx *bolt.Tx) (err error) {
-	tx := &Tx{bolt: btx}
+// call runs one function of c: its own, or a hook that it registered.
+func (s *Store) call(c *call, fn func(*Tx) error, btx *bolt.Tx, due *hooks) (err error) {
+	tx := &Tx{bolt: btx, call: c, hooks: due}
 	c.exited = true // until it comes back
 	defer func() { tx.bolt = nil }()
 	defer s.recoverTo(&err, &c.exited)
-	err = c.fn(tx)
+	err = fn(tx)
 	c.exited = false
 	return err
 }
