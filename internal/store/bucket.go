@@ -170,9 +170,15 @@ func (b Bucket[T]) Raw(tx *Tx, start []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// BackwardFrom is Backward from before the key end on, which need not be there.
+func (b Bucket[T]) BackwardFrom(tx *Tx, prefix, end []byte) iter.Seq2[Item[T], error] {
+	return b.walk(tx, walkSpec{prefix: prefix, end: end, down: true})
+}
+
 type walkSpec struct {
 	prefix, start []byte
 	down          bool
+	end           []byte // where a walk down begins, itself left out; behind all of prefix if nil
 }
 
 func (b Bucket[T]) walk(tx *Tx, spec walkSpec) iter.Seq2[Item[T], error] {
@@ -205,7 +211,10 @@ func (w walkSpec) first(c *bolt.Cursor) (k, v []byte) {
 	if !w.down {
 		return c.Seek(w.start)
 	}
-	end := after(w.prefix)
+	end := w.end
+	if end == nil {
+		end = after(w.prefix)
+	}
 	if end == nil {
 		return c.Last()
 	}

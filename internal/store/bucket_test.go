@@ -200,3 +200,37 @@ func TestFile(t *testing.T) {
 		}
 	})
 }
+
+func TestBackwardFrom(t *testing.T) {
+	s := fresh(t)
+	for i, key := range []string{"a1", "a3", "a5", "b1"} {
+		if err := put(s, key, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func(tx *store.Tx) error {
+		for _, c := range []struct{ prefix, end, want string }{
+			{"a", "a5", "a3 a1"},
+			{"a", "a4", "a3 a1"},
+			{"a", "a9", "a5 a3 a1"},
+			{"a", "a1", ""},
+			{"b", "b0", ""},
+			{"", "z", "b1 a5 a3 a1"},
+		} {
+			var got []string
+			for item, err := range things.BackwardFrom(tx, []byte(c.prefix), []byte(c.end)) {
+				if err != nil {
+					return err
+				}
+				got = append(got, string(item.Key))
+			}
+			if g := strings.Join(got, " "); g != c.want {
+				t.Errorf("below %q from %q: got %q, want %q", c.prefix, c.end, g, c.want)
+			}
+		}
+		return nil
+	}
+	if err := errors.Join(s.View(look), s.Update(t.Context(), look)); err != nil {
+		t.Error(err)
+	}
+}
