@@ -1,5 +1,5 @@
-// Package authz asks polkit whether a program on the system bus may do one of Fob's few privileged
-// actions, and keeps the tickets by which the socket learns that polkit said yes.
+// Package authz asks polkit whether a program on the system bus may do one of Fob's privileged
+// action, and keeps the tickets by which the socket learns that polkit said yes.
 //
 // A subject is named by its connection to the bus, never by a process id, which can be another's by
 // the time that it is looked at. In doubt the answer is no.
@@ -23,12 +23,10 @@ const (
 	// ActionFirstMethod is a user's registering their first sign-in method: their password proves
 	// that it is them.
 	ActionFirstMethod Action = "io.github.fobproject.fob.add-first-method"
-	// ActionAdminister is an administrator's issuing a one-time code, or changing others' tokens.
-	ActionAdminister Action = "io.github.fobproject.fob.administer"
 )
 
 // Actions are all actions.
-func Actions() []Action { return []Action{ActionFirstMethod, ActionAdminister} }
+func Actions() []Action { return []Action{ActionFirstMethod} }
 
 // How a check can end, beside a yes.
 var (

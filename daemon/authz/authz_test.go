@@ -99,7 +99,7 @@ func TestQuestion(t *testing.T) {
 
 	t.Run("names the connection, the action and cleaned details, and lets polkit ask", func(t *testing.T) {
 		details := map[string]string{"user": "ada\x1b[2J\u202e", "what": strings.Repeat("x", 1000)}
-		if err := b.authority.Check(t.Context(), b.subject, authz.ActionAdminister, details); err != nil {
+		if err := b.authority.Check(t.Context(), b.subject, authz.ActionFirstMethod, details); err != nil {
 			t.Fatal(err)
 		}
 		m := next(t, "the question", p.asked)
@@ -111,7 +111,7 @@ func TestQuestion(t *testing.T) {
 		if subject[0] != "system-bus-name" || len(about) != 1 || about["name"].Value() != b.subject {
 			t.Errorf("the subject is %v", subject)
 		}
-		if m.Body[1] != string(authz.ActionAdminister) || m.Body[3] != uint32(1) || m.Body[4] == "" {
+		if m.Body[1] != string(authz.ActionFirstMethod) || m.Body[3] != uint32(1) || m.Body[4] == "" {
 			t.Errorf("it asks %v", m.Body)
 		}
 		got := m.Body[2].(map[string]string)
@@ -324,7 +324,7 @@ func TestActions(t *testing.T) {
 	for _, a := range authz.Actions() {
 		seen[a] = true
 	}
-	if len(seen) != 2 || !seen[authz.ActionFirstMethod] || !seen[authz.ActionAdminister] {
+	if len(seen) != 1 || !seen[authz.ActionFirstMethod] {
 		t.Errorf("there are %v", slices.Collect(maps.Keys(seen)))
 	}
 }

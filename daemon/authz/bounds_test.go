@@ -61,7 +61,7 @@ func TestBounds(t *testing.T) {
 		first := next(t, "the question", p.asked)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		wants(t, b.authority.Check(ctx, b.subject, authz.ActionAdminister, nil), authz.ErrBusy, "dialog that is open")
+		wants(t, b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil), authz.ErrBusy, "dialog that is open")
 		p.reply(first, yes)
 		wants(t, next(t, "the answer", done), nil, "")
 	})

@@ -107,7 +107,7 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%s is not what is embedded: %v", contract.FileName, err)
 		}
 	})
-	for id, who := range map[authz.Action]string{authz.ActionFirstMethod: "auth_self", authz.ActionAdminister: "auth_admin"} {
+	for id, who := range map[authz.Action]string{authz.ActionFirstMethod: "auth_self"} {
 		t.Run("lets nobody do "+string(id)+" without a password at the desk, asked for each time", func(t *testing.T) {
 			at := slices.IndexFunc(actions, func(a node) bool { return a.attr("id") == string(id) })
 			if at < 0 {
