@@ -1,4 +1,5 @@
-// Package policy says how strong an approval a service needs.
+// Package policy says how strong an approval a service needs, where it may begin, what may stand in and
+// what may be remembered, for which users.
 package policy
 
 import "fmt"

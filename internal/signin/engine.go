@@ -57,7 +57,7 @@ type Config struct {
 	Vault *vault.Vault
 	// Users finds users by their exact names; those who do not exist are left out.
 	Users  func(ctx context.Context, names []string) (map[string]Owner, error)
-	Policy policy.Policy
+	Policy *policy.Policy
 	Clock  clock.Clock
 	Rand   io.Reader
 	Log    *slog.Logger
@@ -93,7 +93,7 @@ func New(c Config) (*Engine, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Policy == (policy.Policy{}) {
+	if c.Policy == nil {
 		c.Policy = policy.Builtin()
 	}
 	return &Engine{
@@ -154,7 +154,7 @@ func (e *Engine) admit(c caller.Caller, a Ask, check func(*Request) error) (*Req
 	if err != nil {
 		return nil, err
 	}
-	rule := e.cfg.Policy.For(service)
+	rule := e.cfg.Policy.For(service, policy.Subject{UID: e.cfg.Owner.UID, Name: e.cfg.Owner.Name})
 	if a.Require == policy.None {
 		a.Require = rule.Require
 	}
