@@ -12,9 +12,31 @@
 // entry before, or 64 zeros in entry 1. So that no bytes depend on how JSON is written again, E is
 // hashed as stored and never encoded anew.
 //
+// # Signatures
+//
+// Each commit signs its newest entry with the instance's Ed25519 key, so that every entry is covered
+// by a signature at it or behind it, and there is never a tail without one. The bucket
+// "audit-signatures" holds, under the entry's number, the signature of
+//
+//	"fob log v1" 00 instance id 00 number (8 bytes, big endian) H (32 bytes)
+//
+// The key is made with the first signature, which covers what is there already, and stands as plain
+// bytes in the bucket "audit-key": the file is its owner's alone, and a sealed vault must not stop
+// sign-ins. A signature thus shows that an entry is of this instance, to whom its public key is known.
+//
+// # Pruning
+//
+// Prune removes the oldest entries and leaves an anchor in their place: number, hash and time of the
+// last one removed, and how many were. It is signed too, see Anchor; the first entry that is left
+// has the anchor's hash as its "prev", so that the chain shows that nothing but a beginning was removed.
+//
+// # What is found
+//
 // The chain shows a change, a removal or an insertion anywhere before an entry whose hash is known.
-// Whoever can write the file can make a new chain from the place of the change on, or cut entries off
-// the end: that is found only with a head (number and hash) that was noted elsewhere; see VerifyHead.
+// Whoever can write the file can read the key in it, and make all of it anew from the place of the
+// change on, or cut whole commits off the end: that is found only with a head (number and hash)
+// that was noted elsewhere; see Check. A signature that is missing where a later one stands is not
+// missed: the later one covers the same entries.
 package audit
 
 import (
@@ -33,10 +55,14 @@ import (
 const (
 	MaxText    = 4 << 10  // of each text
 	MaxReceipt = 64 << 10 // of all fields of a receipt together
+	MaxListed  = 16       // texts in Tried, and in Vouched
+	MaxItem    = 256      // of each of these
 )
 
-// ErrTooLarge is returned by Append for an entry beyond MaxText or MaxReceipt.
+// ErrTooLarge is returned by Append for an entry beyond these bounds.
 var ErrTooLarge = errors.New("the log entry is too large")
+
+var errNotText = errors.New("cannot add to the log: a text is not UTF-8")
 
 // Sum is a SHA-256. Its JSON is 64 hexadecimal digits.
 type Sum [sha256.Size]byte
@@ -78,6 +104,10 @@ type Entry struct {
 	CommandHash  string    `json:"command_sha256,omitempty"`
 	SelfAsserted bool      `json:"self_asserted,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
+	Tried        []string  `json:"tried,omitempty"`   // what was tried before the decision, in order
+	Grant        string    `json:"grant,omitempty"`   // id of the grant that was used or made
+	SSHKey       string    `json:"ssh_key,omitempty"` // fingerprint of the key that began the session
+	Vouched      []string  `json:"vouched,omitempty"` // names of the fields above that are vouched for, not only claimed
 	Receipt      *Receipt  `json:"receipt,omitempty"`
 }
 
@@ -101,42 +131,48 @@ type record struct {
 
 var records = store.NewBucket[record]("audit")
 
-// Append adds e as the log's next entry and returns it with Seq, Prev and Hash set. It fails with
-// ErrTooLarge, or where the newest entry is damaged: then there is nothing to chain to.
+// Append adds e as the log's next entry and returns it with Seq, Prev and Hash set; the commit that tx
+// becomes part of signs the newest entry. It fails with ErrTooLarge, or where the newest entry is damaged:
+// then there is nothing to chain to.
 func Append(tx *store.Tx, e Entry) (Entry, error) {
 	if err := e.checkBounds(); err != nil {
 		return Entry{}, err
 	}
-	seq, prev, err := Head(tx)
+	e, err := add(tx, e)
 	if err != nil {
-		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
-	}
-	e.Seq, e.Prev, e.Hash = seq+1, prev, Sum{}
-	e.Time = e.Time.UTC().Round(0) // without the monotonic clock
-	raw, err := json.Marshal(e)
-	if err != nil {
-		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
-	}
-	e.Hash = sha256.Sum256(raw)
-	if err := records.Put(tx, seqKey(e.Seq), record{Hash: e.Hash, Entry: raw}); err != nil {
-		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
-	}
-	if err := index(tx, e); err != nil {
 		return Entry{}, fmt.Errorf("cannot add to the log: %w", err)
 	}
 	return e, nil
 }
 
-// Get returns the entry with the number seq, or store.ErrNotFound.
-func Get(tx *store.Tx, seq uint64) (Entry, error) {
-	rec, err := records.Get(tx, seqKey(seq))
+func add(tx *store.Tx, e Entry) (Entry, error) {
+	seq, prev, err := Head(tx)
 	if err != nil {
 		return Entry{}, err
 	}
-	return rec.read(seq)
+	e.Seq, e.Prev, e.Hash = seq+1, prev, Sum{}
+	e.Time = e.Time.UTC().Round(0) // without the monotonic clock
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Hash = sha256.Sum256(raw)
+	if err := records.Put(tx, seqKey(e.Seq), record{Hash: e.Hash, Entry: raw}); err != nil {
+		return Entry{}, err
+	}
+	if err := index(tx, e); err != nil {
+		return Entry{}, err
+	}
+	return e, tx.BeforeCommit(signing{}, sign)
 }
 
-// Head is the number and the hash of the newest entry, zero where the log is empty. The hash is that
+// Get returns the entry with the number seq, or store.ErrNotFound.
+func Get(tx *store.Tx, seq uint64) (Entry, error) {
+	_, e, err := get(tx, seq)
+	return e, err
+}
+
+// Head is the number and the hash of the newest entry; zero where the log is empty. The hash is that
 // of the entry's bytes, whatever hash is stored beside them.
 func Head(tx *store.Tx) (seq uint64, hash [sha256.Size]byte, err error) {
 	last, err := records.Last(tx)
@@ -150,28 +186,28 @@ func Head(tx *store.Tx) (seq uint64, hash [sha256.Size]byte, err error) {
 	return seq, sha256.Sum256(last.Value.Entry), err
 }
 
-// read decodes the entry, which must have the number seq. It does not look at the chain.
-func (r record) read(seq uint64) (Entry, error) {
-	var e Entry
-	if err := json.Unmarshal(r.Entry, &e); err != nil {
-		return Entry{}, fmt.Errorf("%w: log entry %d: %w", store.ErrDamaged, seq, err)
-	}
-	if e.Seq != seq {
-		return Entry{}, fmt.Errorf("%w: log entry %d says that it is entry %d", store.ErrDamaged, seq, e.Seq)
-	}
-	e.Hash = sha256.Sum256(r.Entry)
-	return e, nil
-}
-
 func (e Entry) checkBounds() error {
 	for _, text := range [...]string{e.Request, e.Kind, e.Decision, e.User, e.Service, e.Place, e.Require, e.Strength,
-		e.Method, e.MethodName, e.Origin, e.Host, e.Executable, e.CommandHash, e.Reason} {
+		e.Method, e.MethodName, e.Origin, e.Host, e.Executable, e.CommandHash, e.Reason, e.Grant, e.SSHKey} {
 		if len(text) > MaxText {
 			return fmt.Errorf("%w: a text of %d bytes, %d are allowed", ErrTooLarge, len(text), MaxText)
 		}
 		// JSON would change the text, and the log would not say what was decided.
 		if !utf8.ValidString(text) {
-			return errors.New("cannot add to the log: a text is not UTF-8")
+			return errNotText
+		}
+	}
+	for _, texts := range [...][]string{e.Tried, e.Vouched} {
+		if len(texts) > MaxListed {
+			return fmt.Errorf("%w: a list of %d texts, %d are allowed", ErrTooLarge, len(texts), MaxListed)
+		}
+		for _, text := range texts {
+			if len(text) > MaxItem {
+				return fmt.Errorf("%w: a listed text of %d bytes, %d are allowed", ErrTooLarge, len(text), MaxItem)
+			}
+			if !utf8.ValidString(text) {
+				return errNotText
+			}
 		}
 	}
 	if r := e.Receipt; r != nil {
@@ -180,7 +216,7 @@ func (e Entry) checkBounds() error {
 			return fmt.Errorf("%w: a receipt of %d bytes, %d are allowed", ErrTooLarge, n, MaxReceipt)
 		}
 		if !utf8.ValidString(r.RPID) {
-			return errors.New("cannot add to the log: a text is not UTF-8")
+			return errNotText
 		}
 	}
 	return nil

@@ -55,6 +55,7 @@ func full(request string, uid uint32) audit.Entry {
 		Service: "app:1000:mailer", CallerUID: uid, Place: "local", Require: "key", Strength: "verified",
 		Method: "m1", MethodName: "blue <key> & \u2028", Origin: "192.0.2.7", Host: "desk", Executable: "/usr/bin/mailer",
 		CommandHash: strings.Repeat("ab", 32), SelfAsserted: true, Reason: "tapped",
+		Tried: []string{"code: wrong", "key \"blue\": no touch"}, Grant: "g1", SSHKey: "SHA256:abc+/", Vouched: []string{"place", "host"},
 		Receipt: &audit.Receipt{RPID: "fob:00", CredentialID: []byte{1, 2}, PublicKey: []byte{0xa5}, Algorithm: -7,
 			ClientData: []byte("{\"type\": \"fob.approve.v1\"}"), AuthData: bytes.Repeat([]byte{9}, 37), Signature: []byte{0x30, 0xff}},
 	}
@@ -83,7 +84,7 @@ func TestAppend(t *testing.T) {
 		if seq, hash, err := audit.Head(tx); seq != 0 || hash != [32]byte{} || err != nil {
 			t.Errorf("the head of an empty log is %d %x, %v", seq, hash, err)
 		}
-		return audit.VerifyHead(tx, 0, [32]byte{})
+		return verifyTx(tx)
 	})
 	entries := fill(t, s, 5)
 
@@ -137,7 +138,11 @@ func TestAppend(t *testing.T) {
 		latin.User = "andr\xe9"
 		fat.Receipt.ClientData = make([]byte, audit.MaxReceipt)
 		odd.Receipt.RPID = "\xff"
-		for _, e := range []audit.Entry{long, latin, fat, odd} {
+		many, wide, listed := full("x", 1), full("x", 1), full("x", 1)
+		many.Tried = make([]string, audit.MaxListed+1)
+		wide.Vouched = []string{strings.Repeat("v", audit.MaxItem+1)}
+		listed.Tried = []string{"\xff"}
+		for _, e := range []audit.Entry{long, latin, fat, odd, many, wide, listed} {
 			err := s.Update(t.Context(), func(tx *store.Tx) error {
 				_, err := audit.Append(tx, e)
 				return err
@@ -145,7 +150,8 @@ func TestAppend(t *testing.T) {
 			if err == nil {
 				t.Error("accepted")
 			}
-			if (e.User != latin.User && e.Receipt.RPID != odd.Receipt.RPID) != errors.Is(err, audit.ErrTooLarge) {
+			text := e.User != latin.User && e.Receipt.RPID != odd.Receipt.RPID && (len(e.Tried) == 0 || e.Tried[0] != "\xff")
+			if text != errors.Is(err, audit.ErrTooLarge) {
 				t.Error(err)
 			}
 		}
@@ -153,7 +159,7 @@ func TestAppend(t *testing.T) {
 			if seq, _, _ := audit.Head(tx); seq != 5 {
 				t.Errorf("the head is %d", seq)
 			}
-			return audit.Verify(tx, 0)
+			return verifyTx(tx)
 		})
 	})
 	t.Run("takes the largest texts and receipts", func(t *testing.T) {
@@ -167,7 +173,7 @@ func TestAppend(t *testing.T) {
 			if len(got) != 1 || got[0].Reason != e.Reason || len(got[0].Receipt.AuthData) != audit.MaxReceipt {
 				t.Error("it is not what was put in")
 			}
-			return errors.Join(err, audit.Verify(tx, 0))
+			return errors.Join(err, verifyTx(tx))
 		})
 	})
 	t.Run("knows no entry that is not there", func(t *testing.T) {
@@ -216,12 +222,12 @@ func TestList(t *testing.T) {
 	} {
 		t.Run("lists "+c.name, func(t *testing.T) {
 			view(t, s, func(tx *store.Tx) error {
-				entries, more, err := audit.List(tx, c.q)
+				p, err := audit.List(tx, c.q)
 				var got []string
-				for _, e := range entries {
+				for _, e := range p.Entries {
 					got = append(got, fmt.Sprint(e.Seq))
 				}
-				if more {
+				if p.More {
 					got = append(got, "and more")
 				}
 				if g := strings.Join(got, " "); g != c.want {
@@ -235,9 +241,9 @@ func TestList(t *testing.T) {
 		fill(t, s, 1100)
 		view(t, s, func(tx *store.Tx) error {
 			for limit, want := range map[int]int{0: 100, -1: 100, 5000: 1000} {
-				entries, more, err := audit.List(tx, audit.Query{Limit: limit})
-				if len(entries) != want || !more || err != nil {
-					t.Errorf("limit %d gave %d, %v, %v", limit, len(entries), more, err)
+				p, err := audit.List(tx, audit.Query{Limit: limit})
+				if len(p.Entries) != want || !p.More || p.Next != uint64(want) || err != nil {
+					t.Errorf("limit %d gave %d, %v, %d, %v", limit, len(p.Entries), p.More, p.Next, err)
 				}
 			}
 			return nil

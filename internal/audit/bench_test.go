@@ -1,10 +1,18 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/store"
@@ -51,12 +59,89 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify walks a whole log; ns/op is for one entry.
+// BenchmarkVerify checks a log of 20,000 entries with receipts, of which as many share a commit as its name
+// says, beside the bare checks of the same signatures on as many goroutines: "ratio" is the one by the
+// other, "ns/entry" the time for one entry.
 func BenchmarkVerify(b *testing.B) {
-	s := fresh(b)
-	const n = 2_000
-	fill(b, s, n)
-	for i := 0; i < b.N; i += n {
-		view(b, s, func(tx *store.Tx) error { return audit.Verify(tx, uint64(b.N-i)) })
+	const n = 20_000
+	key := newKey(b)
+	for _, commit := range []int{1, 100} {
+		s := fresh(b)
+		receipts := make([]audit.Entry, 0, n)
+		for len(receipts) < n {
+			from := len(receipts)
+			for i := range 100 {
+				receipts = append(receipts, signedBy(b, key, fmt.Sprintf("%032x", from+i)))
+			}
+			for i := 0; i < 100; i += commit {
+				update(b, s, func(tx *store.Tx) error {
+					for _, e := range receipts[from+i : from+i+commit] {
+						if _, err := audit.Append(tx, e); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}
+		}
+		for _, c := range []struct {
+			name  string
+			check func(audit.Entry) error
+		}{
+			{"bare", func(e audit.Entry) error {
+				if !bareReceipt(&key.PublicKey, e) {
+					return errors.New("bad")
+				}
+				return nil
+			}},
+			{"fido", checkReceipt},
+		} {
+			b.Run(fmt.Sprintf("commit=%d/%s", commit, c.name), func(b *testing.B) {
+				var whole, bare time.Duration
+				for b.Loop() {
+					start := time.Now()
+					v, err := audit.Verify(context.Background(), s, audit.Check{Assertion: c.check})
+					if err != nil || v.Receipts != n || v.Signatures != uint64(n/commit) {
+						b.Fatalf("%+v, %v", v, err)
+					}
+					whole += time.Since(start)
+					b.StopTimer()
+					bare += bareChecks(b, &key.PublicKey, receipts, n/commit)
+					b.StartTimer()
+				}
+				b.ReportMetric(float64(whole)/float64(bare), "ratio")
+				b.ReportMetric(float64(whole.Nanoseconds())/float64(b.N)/n, "ns/entry")
+			})
+		}
 	}
+}
+
+func bareReceipt(key *ecdsa.PublicKey, e audit.Entry) bool {
+	hash := sha256.Sum256(e.Receipt.ClientData)
+	digest := sha256.Sum256(append(bytes.Clone(e.Receipt.AuthData), hash[:]...))
+	return ecdsa.VerifyASN1(key, digest[:], e.Receipt.Signature)
+}
+
+// bareChecks checks the receipts' signatures, and as many Ed25519 ones as told, on GOMAXPROCS goroutines.
+func bareChecks(b *testing.B, key *ecdsa.PublicKey, receipts []audit.Entry, signatures int) time.Duration {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, 90)
+	sig := ed25519.Sign(private, message)
+	start := time.Now()
+	workers := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(receipts); i += workers {
+				if !bareReceipt(key, receipts[i]) || i < signatures && !ed25519.Verify(public, message, sig) {
+					b.Error("bad")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
 }

@@ -34,7 +34,7 @@ func FuzzRecord(f *testing.F) {
 				t.Errorf("entry 2 is %+v", e)
 			}
 			var broken *audit.BrokenError
-			if err := audit.Verify(tx, 0); !errors.As(err, &broken) || broken.Seq != 2 && broken.Seq != 3 {
+			if err := verifyTx(tx); !errors.As(err, &broken) || broken.Seq != 2 && broken.Seq != 3 {
 				t.Errorf("Verify gave %v", err)
 			}
 			if err := raw.Delete(tx, key(3)); err != nil {

@@ -6,67 +6,98 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/fobproject/fob/internal/store"
 )
 
-// How many entries List returns: by default, and at most.
+// How many entries List returns: by default, and at most; and how many it reads for that.
 const (
 	DefaultLimit = 100
 	MaxLimit     = 1000
+	MaxScan      = 2000
 )
 
-// Query says which entries List returns. The zero value asks for the log's first entries.
+// Query says which entries List returns. The zero value asks for the log's first entries. Texts are
+// compared whole; an empty one lets all entries pass.
 type Query struct {
-	After   uint64  // only entries with greater numbers
-	Limit   int     // DefaultLimit if 0 or less, never more than MaxLimit
-	Request string  // only this request's, if not empty
-	UID     *uint32 // only this user's requests, if not nil
-	Newest  bool    // the last Limit entries and not the first
+	After    uint64 // only entries with greater numbers
+	Before   uint64 // only entries with smaller numbers, if not 0
+	Limit    int    // DefaultLimit if 0 or less, never more than MaxLimit
+	Newest   bool   // the last Limit entries and not the first
+	Request  string
+	UID      *uint32   // only this user's requests, if not nil
+	Since    time.Time // only entries of this time or later, if not zero
+	Until    time.Time // only entries of before this time, if not zero
+	Service  string
+	Decision string
+	Kind     string
+	Method   string // id of the method that decided
 }
 
-// List returns the entries that q asks for, ascending. more says that there are others: behind the
-// last one returned or, with q.Newest, before the first.
-func List(tx *store.Tx, q Query) (entries []Entry, more bool, err error) {
+// Page is what List found.
+type Page struct {
+	Entries []Entry // ascending
+	// More says that there may be others: List stopped at q.Limit, or after MaxScan entries of which
+	// few or none were asked for.
+	More bool
+	// Next is where to go on if there are more: the After of the next query or, with q.Newest, its Before.
+	Next uint64
+}
+
+// List returns the entries that q asks for, and looks at MaxScan entries at most.
+func List(tx *store.Tx, q Query) (Page, error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
 	limit = min(limit, MaxLimit)
+	var p Page
+	seen := 0
 	for seq, err := range q.seqs(tx) {
 		if err != nil {
-			return nil, false, err
+			return Page{}, err
 		}
-		if seq <= q.After {
-			if q.Newest {
-				break
-			}
-			continue
-		}
-		e, err := q.get(tx, seq)
-		if err != nil {
-			return nil, false, err
-		}
-		if q.UID != nil && e.UID != *q.UID {
-			continue
-		}
-		if len(entries) == limit {
-			more = true
+		if seen == MaxScan {
+			p.More = true
 			break
 		}
-		entries = append(entries, e)
+		seen++
+		e, err := q.get(tx, seq)
+		if err != nil {
+			return Page{}, err
+		}
+		if q.wants(e) {
+			if len(p.Entries) == limit {
+				p.More = true
+				break
+			}
+			p.Entries = append(p.Entries, e)
+		}
+		p.Next = seq
+	}
+	if !p.More {
+		p.Next = 0
 	}
 	if q.Newest {
-		slices.Reverse(entries)
+		slices.Reverse(p.Entries)
 	}
-	return entries, more, nil
+	return p, nil
 }
 
-// ByRequest returns all entries of one request, ascending.
+// wants reports whether e is asked for, its number aside.
+func (q Query) wants(e Entry) bool {
+	is := func(want, got string) bool { return want == "" || want == got }
+	return (q.UID == nil || e.UID == *q.UID) &&
+		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until)) &&
+		is(q.Service, e.Service) && is(q.Decision, e.Decision) && is(q.Kind, e.Kind) && is(q.Method, e.Method)
+}
+
+// ByRequest returns all entries of one request that were not pruned, ascending.
 func ByRequest(tx *store.Tx, request string) ([]Entry, error) {
 	var entries []Entry
 	q := Query{Request: request}
-	for seq, err := range byRequest.seqs(tx, requestPrefix(request), 0, false) {
+	for seq, err := range byRequest.seqs(tx, requestPrefix(request), Query{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -79,24 +110,34 @@ func ByRequest(tx *store.Tx, request string) ([]Entry, error) {
 	return entries, nil
 }
 
-// seqs walks the numbers that may match, descending where the newest are asked for.
+// seqs walks the numbers between q.After and q.Before that may match, descending where the newest are asked
+// for.
 func (q Query) seqs(tx *store.Tx) iter.Seq2[uint64, error] {
 	switch {
 	case q.Request != "":
-		return byRequest.seqs(tx, requestPrefix(q.Request), q.After, q.Newest)
+		return byRequest.seqs(tx, requestPrefix(q.Request), q)
 	case q.UID != nil:
-		return byUser.seqs(tx, userPrefix(*q.UID), q.After, q.Newest)
+		return byUser.seqs(tx, userPrefix(*q.UID), q)
 	}
 	return func(yield func(uint64, error) bool) {
-		head, _, err := Head(tx)
+		last, _, err := Head(tx)
 		if err != nil {
 			yield(0, err)
 			return
 		}
-		for n := q.After; n < head; n++ {
+		a, err := anchor(tx)
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		if q.Before > 0 {
+			last = min(last, q.Before-1)
+		}
+		before := max(q.After, a.Seq)
+		for n := before; n < last; n++ {
 			seq := n + 1
 			if q.Newest {
-				seq = head - (n - q.After)
+				seq = last - (n - before)
 			}
 			if !yield(seq, nil) {
 				return
@@ -127,27 +168,31 @@ var (
 
 // index notes a new entry in the indices.
 func index(tx *store.Tx, e Entry) error {
-	if err := byRequest.Put(tx, append(requestPrefix(e.Request), seqKey(e.Seq)...), struct{}{}); err != nil {
+	if err := byRequest.Put(tx, requestKey(e), struct{}{}); err != nil {
 		return err
 	}
-	return byUser.Put(tx, append(userPrefix(e.UID), seqKey(e.Seq)...), struct{}{})
+	return byUser.Put(tx, userKey(e), struct{}{})
 }
 
-// indexed fails unless both indices lead to e.
-func indexed(tx *store.Tx, e Entry) error {
-	if _, err := byRequest.Get(tx, append(requestPrefix(e.Request), seqKey(e.Seq)...)); err != nil {
-		return err
+// indexed reports whether both indices lead to e.
+func indexed(tx *store.Tx, e Entry) (bool, error) {
+	has, err := byRequest.Has(tx, requestKey(e))
+	if err != nil || !has {
+		return false, err
 	}
-	_, err := byUser.Get(tx, append(userPrefix(e.UID), seqKey(e.Seq)...))
-	return err
+	return byUser.Has(tx, userKey(e))
 }
 
-// seqs walks the numbers greater than after below prefix.
-func (b indexBucket) seqs(tx *store.Tx, prefix []byte, after uint64, down bool) iter.Seq2[uint64, error] {
+// seqs walks the numbers below prefix that lie between q.After and q.Before, descending with q.Newest.
+func (b indexBucket) seqs(tx *store.Tx, prefix []byte, q Query) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
-		items := b.From(tx, append(slices.Clone(prefix), seqKey(after)...))
-		if down {
-			items = b.Backward(tx, prefix)
+		items := b.From(tx, append(slices.Clone(prefix), seqKey(q.After)...))
+		if q.Newest {
+			before := q.Before
+			if before == 0 {
+				before = ^before
+			}
+			items = b.BackwardFrom(tx, prefix, append(slices.Clone(prefix), seqKey(before)...))
 		}
 		for item, err := range items {
 			var seq uint64
@@ -157,10 +202,14 @@ func (b indexBucket) seqs(tx *store.Tx, prefix []byte, after uint64, down bool) 
 				}
 				seq, err = keySeq(item.Key[len(prefix):])
 			}
-			if err == nil && seq <= after {
-				if down {
-					return
-				}
+			over, early := q.Before > 0 && seq >= q.Before, seq <= q.After
+			if q.Newest {
+				over, early = early, over
+			}
+			switch {
+			case err == nil && over:
+				return
+			case err == nil && early:
 				continue
 			}
 			if !yield(seq, err) || err != nil {
@@ -169,6 +218,12 @@ func (b indexBucket) seqs(tx *store.Tx, prefix []byte, after uint64, down bool) 
 		}
 	}
 }
+
+// requestKey is e's key in the index of requests.
+func requestKey(e Entry) []byte { return append(requestPrefix(e.Request), seqKey(e.Seq)...) }
+
+// userKey is e's key in the index of users.
+func userKey(e Entry) []byte { return append(userPrefix(e.UID), seqKey(e.Seq)...) }
 
 // requestPrefix has the length in front, so that no request's keys begin with another's.
 func requestPrefix(request string) []byte {

@@ -1,17 +1,21 @@
 package audit_test
 
 import (
+	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/store"
 )
 
@@ -54,21 +58,74 @@ func brokenAt(t *testing.T, err error, seq uint64) {
 	}
 }
 
-func TestVerify(t *testing.T) {
-	verify := func(tx *store.Tx) error { return audit.Verify(tx, 0) }
+// verifyTx is VerifyTx for tests that want the error alone.
+func verifyTx(tx *store.Tx) error { _, err := audit.VerifyTx(tx); return err }
 
+// verify verifies in both ways, which must agree where c is zero.
+func verify(t testing.TB, s *store.Store, c audit.Check) (audit.Verdict, error) {
+	t.Helper()
+	v, err := audit.Verify(context.Background(), s, c)
+	if c.Head == nil && c.Key == nil && c.Assertion == nil && !errors.Is(err, audit.ErrUnsigned) && !errors.Is(err, audit.ErrOtherInstance) {
+		if other := s.View(verifyTx); fmt.Sprint(err) != fmt.Sprint(other) {
+			t.Errorf("Verify says %v, VerifyTx %v", err, other)
+		}
+	}
+	return v, err
+}
+
+// holds fails the test unless the log verifies.
+func holds(t testing.TB, s *store.Store, c audit.Check) audit.Verdict {
+	t.Helper()
+	v, err := verify(t, s, c)
+	if err != nil {
+		t.Error(err)
+	}
+	return v
+}
+
+// head is an entry's number and hash, as noted elsewhere.
+func head(e audit.Entry) *audit.KnownHead { return &audit.KnownHead{Seq: e.Seq, Hash: e.Hash} }
+
+// seal is a signature as an intruder sees it.
+type seal struct {
+	Signature []byte `json:"signature"`
+}
+
+var seals = store.NewBucket[seal]("audit-signatures")
+
+// commits appends n entries, each in a commit of its own.
+func commits(t testing.TB, s *store.Store, n int) (all []audit.Entry) {
+	t.Helper()
+	for range n {
+		all = append(all, fill(t, s, 1)...)
+	}
+	return all
+}
+
+func TestVerify(t *testing.T) {
 	t.Run("finds nothing wrong in a log that nobody touched", func(t *testing.T) {
 		s := fresh(t)
-		all := fill(t, s, 6)
-		view(t, s, verify)
-		view(t, s, func(tx *store.Tx) error {
-			for _, e := range all {
-				if err := audit.VerifyHead(tx, e.Seq, e.Hash); err != nil {
-					t.Error(err)
-				}
-			}
-			return nil
-		})
+		all := append(fill(t, s, 6), commits(t, s, 3)...)
+		v := holds(t, s, audit.Check{Instance: s.InstanceID()})
+		want := audit.Verdict{First: 1, Last: 9, Head: all[8].Hash, Signatures: 4, SignedUpTo: 9, Key: v.Key}
+		if !reflect.DeepEqual(v, want) || len(v.Key) != ed25519.PublicKeySize {
+			t.Errorf("got %+v, want %+v", v, want)
+		}
+		for _, e := range all {
+			holds(t, s, audit.Check{Head: head(e), Key: v.Key})
+			holds(t, s, audit.Check{Head: &audit.KnownHead{Hash: e.Hash}})
+		}
+		holds(t, s, audit.Check{Head: &audit.KnownHead{}})
+	})
+	t.Run("accepts an empty log", func(t *testing.T) {
+		if v := holds(t, fresh(t), audit.Check{Head: &audit.KnownHead{}}); !reflect.DeepEqual(v, audit.Verdict{}) {
+			t.Errorf("got %+v", v)
+		}
+	})
+	t.Run("says that a log is another instance's", func(t *testing.T) {
+		if _, err := verify(t, fresh(t), audit.Check{Instance: "00"}); !errors.Is(err, audit.ErrOtherInstance) {
+			t.Error(err)
+		}
 	})
 
 	t.Run("names the entry in which any one field was changed", func(t *testing.T) {
@@ -87,23 +144,20 @@ func TestVerify(t *testing.T) {
 			names = slices.Sorted(maps.Keys(fields))
 			return nil
 		})
-		if len(names) != 22 {
+		if len(names) != 26 {
 			t.Fatalf("the entry has %d fields: %v", len(names), names)
 		}
 		for _, name := range names {
 			for _, rehash := range []bool{false, true} {
 				for _, seq := range []uint64{1, 2, 4} {
-					if rehash && seq == 4 && name != "seq" && name != "prev" && name != "request" && name != "uid" {
-						continue // the last entry, made anew: VerifyHead's to find
-					}
 					err := s.Update(t.Context(), func(tx *store.Tx) error {
 						if err := edit(tx, seq, rehash, func(f map[string]any) { f[name] = other(f[name]) }); err != nil {
 							return err
 						}
-						return errors.Join(errUndo, audit.Verify(tx, 0))
+						return errors.Join(errUndo, verifyTx(tx))
 					})
 					want := seq
-					if rehash && !slices.Contains([]string{"seq", "prev", "request", "uid"}, name) {
+					if rehash && seq < 4 && !slices.Contains([]string{"seq", "prev", "request", "uid"}, name) {
 						want++ // the entry holds together, the next does not follow from it
 					}
 					brokenAt(t, err, want)
@@ -128,9 +182,17 @@ func TestVerify(t *testing.T) {
 			a, err := entries.Get(tx, key(1))
 			return errors.Join(err, entries.Put(tx, key(0), a))
 		}},
+		{"an entry added at the end by hand", 7, func(tx *store.Tx) error {
+			a, err := entries.Get(tx, key(6))
+			return errors.Join(err, entries.Put(tx, key(7), a), edit(tx, 7, true, func(f map[string]any) { f["seq"], f["prev"] = 7, a.Hash }))
+		}},
 		{"a key that is no number", 2, func(tx *store.Tx) error {
 			a, err := entries.Get(tx, key(1))
 			return errors.Join(err, entries.Put(tx, append(key(1), 0), a))
+		}},
+		{"a key that is no number at the end", 7, func(tx *store.Tx) error {
+			a, err := entries.Get(tx, key(1))
+			return errors.Join(err, entries.Put(tx, append(key(6), 0), a))
 		}},
 		{"an entry that is no JSON", 2, func(tx *store.Tx) error {
 			return store.NewBucket[string]("audit").Put(tx, key(2), "gone")
@@ -148,57 +210,179 @@ func TestVerify(t *testing.T) {
 			// Entry 4 is replaced by another that follows from entry 3 as well.
 			return edit(tx, 4, true, func(f map[string]any) { f["decision"] = "denied" })
 		}},
+		{"the first of two changes", 2, func(tx *store.Tx) error {
+			return errors.Join(edit(tx, 2, false, func(f map[string]any) { f["user"] = "eve" }), edit(tx, 4, false, func(f map[string]any) { f["user"] = "eve" }))
+		}},
+		{"a last entry that was made anew with its hash", 6, func(tx *store.Tx) error {
+			return edit(tx, 6, true, func(f map[string]any) { f["decision"] = "denied" })
+		}},
+		{"an end that was cut off while its signature was left", 5, func(tx *store.Tx) error {
+			return errors.Join(entries.Delete(tx, key(5)), entries.Delete(tx, key(6)))
+		}},
+		{"an end that was cut off in the middle of a commit", 4, func(tx *store.Tx) error {
+			return errors.Join(entries.Delete(tx, key(5)), entries.Delete(tx, key(6)), seals.Delete(tx, key(6)))
+		}},
+		{"a log that was emptied, but for its key", 1, func(tx *store.Tx) error {
+			var err error
+			for seq := range uint64(7) {
+				err = errors.Join(err, entries.Delete(tx, key(seq+1)), seals.Delete(tx, key(seq+1)))
+			}
+			return err
+		}},
+		{"the newest signature removed", 4, func(tx *store.Tx) error { return seals.Delete(tx, key(6)) }},
+		{"all signatures removed", 1, func(tx *store.Tx) error { return errors.Join(seals.Delete(tx, key(3)), seals.Delete(tx, key(6))) }},
+		{"a signature taken from another entry", 3, func(tx *store.Tx) error {
+			v, err := seals.Get(tx, key(6))
+			return errors.Join(err, seals.Put(tx, key(3), v))
+		}},
+		{"a forged signature", 6, func(tx *store.Tx) error {
+			v, err := seals.Get(tx, key(6))
+			v.Signature[7] ^= 1
+			return errors.Join(err, seals.Put(tx, key(6), v))
+		}},
+		{"a signature that cannot be read", 6, func(tx *store.Tx) error {
+			return store.NewBucket[int]("audit-signatures").Put(tx, key(6), 1)
+		}},
+		{"a signature of something that is no entry yet", 7, func(tx *store.Tx) error {
+			v, err := seals.Get(tx, key(6))
+			return errors.Join(err, seals.Put(tx, key(9), v))
+		}},
+		{"the removed key", 3, func(tx *store.Tx) error { return store.NewBucket[any]("audit-key").Delete(tx, []byte("ed25519")) }},
+		{"an anchor that nobody signed", 2, func(tx *store.Tx) error {
+			// The beginning is removed as if it had been pruned.
+			r, err := entries.Get(tx, key(2))
+			return errors.Join(err, entries.Delete(tx, key(1)), entries.Delete(tx, key(2)),
+				store.NewBucket[map[string]any]("audit-anchor").Put(tx, []byte("anchor"), map[string]any{"seq": 2, "hash": r.Hash, "time": noon, "pruned": 2}))
+		}},
 	} {
 		t.Run("finds "+c.name, func(t *testing.T) {
 			s := fresh(t)
-			fill(t, s, 6)
+			fill(t, s, 3)
+			update(t, s, func(tx *store.Tx) error { return appendAll(tx, full("r2", 1001), full("r2", 1000), full("r3", 1001)) })
 			update(t, s, c.tamper)
-			brokenAt(t, s.View(verify), c.want)
+			_, err := verify(t, s, audit.Check{})
+			brokenAt(t, err, c.want)
 		})
 	}
 
-	t.Run("verifies the beginning alone where asked to", func(t *testing.T) {
+	t.Run("lets pass that a signature is gone behind which there is another", func(t *testing.T) {
 		s := fresh(t)
-		fill(t, s, 6)
-		update(t, s, func(tx *store.Tx) error { return entries.Delete(tx, key(4)) })
-		view(t, s, func(tx *store.Tx) error { return audit.Verify(tx, 3) })
-		brokenAt(t, s.View(func(tx *store.Tx) error { return audit.Verify(tx, 4) }), 4)
+		commits(t, s, 4)
+		update(t, s, func(tx *store.Tx) error { return seals.Delete(tx, key(2)) })
+		if v := holds(t, s, audit.Check{}); v.Signatures != 3 || v.SignedUpTo != 4 {
+			t.Errorf("got %+v", v)
+		}
+	})
+	t.Run("finds signatures of another instance and of another key", func(t *testing.T) {
+		s, elsewhere := fresh(t), fresh(t)
+		fill(t, s, 2)
+		fill(t, elsewhere, 2)
+		v := holds(t, elsewhere, audit.Check{})
+		_, err := verify(t, s, audit.Check{Key: v.Key})
+		brokenAt(t, err, 2)
+		// With the other's key and signature for the very same entries the instance's id still differs.
+		c, err := elsewhere.Copy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Instance = s.InstanceID()
+		nothing := func(*store.Tx) error { return nil }
+		if err := s.Replace(t.Context(), c, nothing, nothing); err != nil {
+			t.Fatal(err)
+		}
+		_, err = verify(t, s, audit.Check{})
+		brokenAt(t, err, 2)
+	})
+	t.Run("finds a log made anew by who lacks the key that is known", func(t *testing.T) {
+		s := fresh(t)
+		fill(t, s, 3)
+		known := holds(t, s, audit.Check{}).Key
+		update(t, s, func(tx *store.Tx) error {
+			err := store.NewBucket[any]("audit-key").Delete(tx, []byte("ed25519"))
+			for seq := range uint64(3) {
+				err = errors.Join(err, entries.Delete(tx, key(seq+1)))
+			}
+			return errors.Join(err, appendAll(tx, full("r0", 1000), full("r0", 1000), full("r0", 1000)))
+		})
+		holds(t, s, audit.Check{})
+		_, err := verify(t, s, audit.Check{Key: known})
+		brokenAt(t, err, 3)
+	})
+	t.Run("finds a bad receipt, and tells why", func(t *testing.T) {
+		s := fresh(t)
+		by := newKey(t)
+		update(t, s, func(tx *store.Tx) error {
+			good, bad := signedBy(t, by, "r1"), signedBy(t, by, "r2")
+			bad.Receipt.Signature = good.Receipt.Signature
+			plain := full("r3", 1)
+			plain.Receipt = nil
+			return appendAll(tx, good, plain, bad, good, bad)
+		})
+		_, err := verify(t, s, audit.Check{Assertion: checkReceipt})
+		brokenAt(t, err, 3)
+		if !errors.Is(err, fido.ErrBadSignature) || !strings.Contains(err.Error(), "receipt") {
+			t.Errorf("it says %v", err)
+		}
+		if v := holds(t, s, audit.Check{}); v.Receipts != 0 {
+			t.Errorf("got %+v", v)
+		}
+		update(t, s, func(tx *store.Tx) error { return edit(tx, 2, false, func(f map[string]any) { f["user"] = "eve" }) })
+		_, err = verify(t, s, audit.Check{Assertion: checkReceipt})
+		brokenAt(t, err, 2)
+	})
+	t.Run("counts the receipts that hold", func(t *testing.T) {
+		s := fresh(t)
+		by := newKey(t)
+		update(t, s, func(tx *store.Tx) error { return appendAll(tx, signedBy(t, by, "r1"), signedBy(t, by, "r2")) })
+		if v := holds(t, s, audit.Check{Assertion: checkReceipt}); v.Receipts != 2 {
+			t.Errorf("got %+v", v)
+		}
 	})
 }
 
-func TestVerifyHead(t *testing.T) {
-	cutOff := func(tx *store.Tx) error { return errors.Join(entries.Delete(tx, key(5)), entries.Delete(tx, key(6))) }
+func appendAll(tx *store.Tx, all ...audit.Entry) error {
+	for _, e := range all {
+		if _, err := audit.Append(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-	t.Run("finds a cut-off end, which Verify cannot", func(t *testing.T) {
+func TestKnownHead(t *testing.T) {
+	cutOff := func(tx *store.Tx) error {
+		return errors.Join(entries.Delete(tx, key(5)), entries.Delete(tx, key(6)), seals.Delete(tx, key(5)), seals.Delete(tx, key(6)))
+	}
+	t.Run("shows a cut-off end, which is not found without it", func(t *testing.T) {
 		s := fresh(t)
-		all := fill(t, s, 6)
+		all := commits(t, s, 6)
 		update(t, s, cutOff)
-		view(t, s, func(tx *store.Tx) error { return audit.Verify(tx, 0) })
-		brokenAt(t, s.View(func(tx *store.Tx) error { return audit.VerifyHead(tx, 6, all[5].Hash) }), 5)
-		view(t, s, func(tx *store.Tx) error { return audit.VerifyHead(tx, 4, all[3].Hash) })
+		holds(t, s, audit.Check{})
+		_, err := verify(t, s, audit.Check{Head: head(all[5])})
+		brokenAt(t, err, 5)
+		if _, err := verify(t, s, audit.Check{Head: &audit.KnownHead{Hash: all[5].Hash}}); !errors.Is(err, audit.ErrNoSuchHead) {
+			t.Error(err)
+		}
+		holds(t, s, audit.Check{Head: head(all[3])})
 	})
-	t.Run("finds an end that was cut off and written anew", func(t *testing.T) {
+	t.Run("shows an end that was cut off and written anew", func(t *testing.T) {
 		s := fresh(t)
-		all := fill(t, s, 6)
+		all := commits(t, s, 6)
 		update(t, s, cutOff)
-		fill(t, s, 2)
-		view(t, s, func(tx *store.Tx) error { return audit.Verify(tx, 0) })
-		brokenAt(t, s.View(func(tx *store.Tx) error { return audit.VerifyHead(tx, 6, all[5].Hash) }), 6)
+		update(t, s, func(tx *store.Tx) error { return appendAll(tx, full("new", 1), full("new", 1)) })
+		holds(t, s, audit.Check{})
+		_, err := verify(t, s, audit.Check{Head: head(all[5])})
+		brokenAt(t, err, 6)
 	})
-	t.Run("finds a last entry that was made anew with its hash", func(t *testing.T) {
-		s := fresh(t)
-		all := fill(t, s, 6)
-		update(t, s, func(tx *store.Tx) error {
-			return edit(tx, 6, true, func(f map[string]any) { f["decision"] = "denied" })
-		})
-		view(t, s, func(tx *store.Tx) error { return audit.Verify(tx, 0) })
-		brokenAt(t, s.View(func(tx *store.Tx) error { return audit.VerifyHead(tx, 6, all[5].Hash) }), 6)
-	})
-	t.Run("finds an emptied log", func(t *testing.T) {
+	t.Run("shows an emptied log", func(t *testing.T) {
 		s := fresh(t)
 		all := fill(t, s, 1)
-		update(t, s, func(tx *store.Tx) error { return entries.Delete(tx, key(1)) })
-		brokenAt(t, s.View(func(tx *store.Tx) error { return audit.VerifyHead(tx, 1, all[0].Hash) }), 1)
+		update(t, s, func(tx *store.Tx) error {
+			return errors.Join(entries.Delete(tx, key(1)), seals.Delete(tx, key(1)), store.NewBucket[any]("audit-key").Delete(tx, []byte("ed25519")))
+		})
+		holds(t, s, audit.Check{})
+		_, err := verify(t, s, audit.Check{Head: head(all[0])})
+		brokenAt(t, err, 1)
 	})
 }
 
@@ -219,7 +403,7 @@ func TestDamagedLog(t *testing.T) {
 			return errors.Join(entries.Delete(tx, key(2)), edit(tx, 3, true, func(f map[string]any) { f["request"] = "r9" }))
 		})
 		view(t, s, func(tx *store.Tx) error {
-			if _, _, err := audit.List(tx, audit.Query{}); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 2 is missing") {
+			if _, err := audit.List(tx, audit.Query{}); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 2 is missing") {
 				t.Error(err)
 			}
 			if _, err := audit.ByRequest(tx, "r1"); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 3") {
@@ -248,6 +432,8 @@ func other(v any) any {
 		return v + 1
 	case bool:
 		return !v
+	case []any:
+		return append(v, "more")
 	default:
 		return map[string]any{}
 	}

@@ -68,7 +68,7 @@ func TestBackupRestored(t *testing.T) {
 		if _, err := other.verify(h.press()); err != nil {
 			t.Errorf("presses, in step again: %v", err)
 		}
-		if err := other.config.Store.View(func(tx *store.Tx) error { return audit.Verify(tx, 0) }); err != nil {
+		if _, err := audit.Verify(t.Context(), other.config.Store, audit.Check{}); err != nil {
 			t.Errorf("the log's chain: %v", err)
 		}
 		other.rename("alice")

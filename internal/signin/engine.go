@@ -425,7 +425,8 @@ func (e *Engine) Log(_ context.Context, c caller.Caller, q LogQuery) (entries []
 	}
 	uid := e.cfg.Owner.UID
 	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
-		entries, more, err = audit.List(tx, audit.Query{After: q.After, Limit: q.Limit, Request: q.Request, UID: &uid, Newest: q.Newest})
+		page, err := audit.List(tx, audit.Query{After: q.After, Limit: q.Limit, Request: q.Request, UID: &uid, Newest: q.Newest})
+		entries, more = page.Entries, page.More
 		return err
 	})
 	return entries, more, err

@@ -227,7 +227,7 @@ func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.
 	if err != nil {
 		return done, err
 	}
-	if err := audit.Verify(tx, 0); err != nil {
+	if _, err := audit.VerifyTx(tx); err != nil {
 		return done, fmt.Errorf("%w: %w", store.ErrBadCopy, err)
 	}
 	err = token.Restore(tx, opens, func(t token.Token) oath.State {
