@@ -35,8 +35,13 @@ func newProgram(t *testing.T, bus *testbus.Bus) *program {
 
 func (p *program) verify(t *testing.T, details map[string]dbus.Variant) string {
 	t.Helper()
-	var id string
-	if err := p.object.Call(contract.Interface+".Verify", 0, "", "mailer", details).Store(&id); err != nil {
+	return p.verifyFor(t, "mailer", details)
+}
+
+func (p *program) verifyFor(t *testing.T, service string, details map[string]dbus.Variant) string {
+	t.Helper()
+	var id, number string
+	if err := p.object.Call(contract.Interface+".Verify", 0, "", service, details).Store(&id, &number); err != nil {
 		t.Fatal(err)
 	}
 	return id
@@ -161,7 +166,7 @@ func TestBus(t *testing.T) {
 	})
 	t.Run("a denial at the socket is heard on the bus", func(t *testing.T) {
 		p := newProgram(t, bus)
-		id := p.verify(t, none)
+		id := p.verifyFor(t, "denied", none)
 		i.waiting(t)
 		if err := i.Deny(limit(t), id); err != nil {
 			t.Fatal(err)

@@ -36,6 +36,8 @@ type File struct {
 	LogLevel string `toml:"log_level"`
 	// Helper is the path of fob-helper, where it is not installed beside fobd.
 	Helper string `toml:"helper"`
+	// KeepLogDays is for how many days entries of the log are kept; 400 if 0.
+	KeepLogDays int `toml:"keep_log_days"`
 }
 
 // ParseFile reads a configuration file's text. It refuses what it does not know and what has the
@@ -66,6 +68,9 @@ func (f File) check() error {
 	}
 	if f.Helper != "" && !filepath.IsAbs(f.Helper) {
 		return fmt.Errorf("helper: %q is not an absolute path", f.Helper)
+	}
+	if f.KeepLogDays < 0 || f.KeepLogDays > 36500 {
+		return fmt.Errorf("keep_log_days: %d is not between 1 and 36,500", f.KeepLogDays)
 	}
 	if _, err := ParseLevel(f.LogLevel); err != nil {
 		return fmt.Errorf("log_level: %w", err)

@@ -66,7 +66,7 @@ func TestPaths(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
 	t.Run("follow the session's folders", func(t *testing.T) {
 		l, err := session(env(map[string]string{"XDG_RUNTIME_DIR": "/run/user/1", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"}), "/home/a")
-		want := layout{state: "/s/fob", database: "/s/fob/fob.db", vaultKey: "/s/fob/vault.key", socket: "/run/user/1/fob/fob.sock", config: "/c/fob/fobd.toml", bus: "unix:path=/run/user/1/bus"}
+		want := layout{state: "/s/fob", database: "/s/fob/fob.db", vaultKey: "/s/fob/vault.key", socket: "/run/user/1/fob/fob.sock", config: "/c/fob/fobd.toml", policy: "/c/fob/policy.d", bus: "unix:path=/run/user/1/bus", logind: systemBus}
 		if err != nil || l != want {
 			t.Errorf("got %+v, %v", l, err)
 		}
@@ -79,7 +79,7 @@ func TestPaths(t *testing.T) {
 	})
 	t.Run("of a private instance are all below one folder, and it has no bus", func(t *testing.T) {
 		l, err := private("/d")
-		want := layout{state: "/d", database: "/d/fob.db", vaultKey: "/d/vault.key", socket: "/d/fob.sock", config: "/d/fobd.toml"}
+		want := layout{state: "/d", database: "/d/fob.db", vaultKey: "/d/vault.key", socket: "/d/fob.sock", config: "/d/fobd.toml", policy: "/d/policy.d"}
 		if err != nil || l != want {
 			t.Errorf("got %+v, %v", l, err)
 		}

@@ -8,6 +8,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -20,12 +21,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fobproject/fob/daemon/authz"
 	"github.com/fobproject/fob/daemon/busapi"
 	"github.com/fobproject/fob/daemon/keyring"
+	"github.com/fobproject/fob/daemon/logind"
 	"github.com/fobproject/fob/daemon/socketapi"
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/helper"
 	"github.com/fobproject/fob/internal/nss"
@@ -41,7 +45,11 @@ const stopTimeout = 10 * time.Second
 type Options struct {
 	// User asks for the user's own instance, in the session's folders and on the session bus.
 	User bool
-	// Dir asks for a private instance below one folder, without a bus. It wins over User.
+	// System asks for the machine's own instance, which serves every user, on the system bus.
+	System bool
+	// Dir asks for a private instance below one folder, without a bus. It wins over User. Together with
+	// System the machine's instance has everything below Dir, and its bus where
+	// DBUS_SYSTEM_BUS_ADDRESS says; without that, none.
 	Dir string
 	// Renamed confirms that the user's id had another name before.
 	Renamed bool
@@ -61,6 +69,8 @@ type Options struct {
 	Env func(string) string
 	// Log is where the log goes.
 	Log io.Writer
+	// Reload makes Run read the policy anew with each signal; nil for never.
+	Reload <-chan os.Signal
 }
 
 // Daemon is a running instance.
@@ -77,8 +87,15 @@ type Daemon struct {
 	bus    *busapi.Door // nil without a bus
 	failed chan error   // gets why a door broke
 
+	logind    *logind.Logind   // nil where nobody is asked where callers sit
+	authority *authz.Authority // nil but at the machine's instance
+	tickets   *authz.Tickets
+	policies  policies
+
 	ctx     context.Context // ends when the instance stops
 	end     context.CancelFunc
+	decided context.Context // ends when the last decision is on disk
+	settle  context.CancelFunc
 	running sync.WaitGroup // what goes on beside the doors
 }
 
@@ -88,12 +105,17 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-	case err = <-d.failed:
+	for {
+		select {
+		case <-o.Reload:
+			_ = d.Reload(ctx) // it is in the log
+			continue
+		case <-ctx.Done():
+		case err = <-d.failed:
+		}
+		d.Stop()
+		return err
 	}
-	d.Stop()
-	return err
 }
 
 // Start starts an instance. When it returns, the doors are open and the service manager knows. ctx
@@ -105,18 +127,15 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 	}
 	d := &Daemon{o: o, failed: make(chan error, 1)}
 	d.ctx, d.end = context.WithCancel(context.Background())
+	d.decided, d.settle = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			d.end()
+			d.settle()
 			d.running.Wait()
 		}
 	}()
-	if o.Dir != "" {
-		d.layout, err = private(o.Dir)
-	} else {
-		d.layout, err = session(o.Env, owner.Home)
-	}
-	if err != nil {
+	if d.layout, err = o.layout(owner.Home); err != nil {
 		return nil, err
 	}
 	config, err := d.configure()
@@ -129,8 +148,13 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if d.store, err = store.Open(d.layout.database, store.Options{Log: d.log}); err != nil {
 		return nil, err // it says of itself that it is the database
 	}
+	d.policies = policies{dir: d.layout.policy, system: o.System, log: d.log}
+	if err := d.policies.load(ctx); err != nil {
+		_ = d.store.Close()
+		return nil, err
+	}
 	d.pool = helper.NewPool(helper.Options{Path: findHelper(config.Helper, o.Executable), Log: d.log})
-	if err := d.open(config, signin.Owner{UID: owner.UID, Name: owner.Name}); err != nil {
+	if err := d.open(config, signin.Person{UID: owner.UID, Name: owner.Name}); err != nil {
 		_ = d.pool.Close()
 		_ = d.store.Close() // nothing was written: the first error says more
 		return nil, err
@@ -170,21 +194,26 @@ func (d *Daemon) configure() (File, error) {
 }
 
 // open makes the engine and opens the doors. After an error nothing of it is left.
-func (d *Daemon) open(config File, owner signin.Owner) error {
-	place := caller.PlaceUnknown
-	if d.o.Dir != "" {
-		place = caller.PlaceLocal
+func (d *Daemon) open(config File, owner signin.Person) error {
+	instance := caller.Instance{System: d.o.System, Owner: owner.UID}
+	if d.layout.logind != "" {
+		d.logind = logind.Open(d.layout.logind, d.log, logind.Options{})
 	}
 	keepers := []vault.Keeper{keyring.File{Path: d.layout.vaultKey}}
-	if d.layout.bus != "" {
+	if d.layout.bus != "" && !d.o.System {
 		keepers = slices.Insert(keepers, 0, vault.Keeper(keyring.SecretService{Address: d.layout.bus, InstanceID: d.layout.state}))
 	}
 	var err error
 	if d.vault, err = vault.New(vault.Options{Store: d.store, Keepers: keepers, Log: d.log}); err != nil {
 		return err
 	}
+	var mine signin.Person
+	if !d.o.System {
+		mine = owner
+	}
 	d.engine, err = signin.New(signin.Config{
-		Store: d.store, Owner: owner, SelfAsserted: true, Place: place, Vault: d.vault, Users: users,
+		Store: d.store, System: d.o.System, Owner: mine, Standing: d.standing(), Vault: d.vault,
+		Users: users, Person: person, Groups: nss.Lookup{}.GroupsOf, Policy: d.policies.current(), Reported: d.reported, OwnAddress: ownAddress,
 		Devices: fido.NewDevices(d.pool),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			return fido.Discover("/sys", "/dev", config.Keys)
@@ -204,18 +233,28 @@ func (d *Daemon) open(config File, owner signin.Owner) error {
 			return fmt.Errorf("cannot forget what the clock has shown: %w", err)
 		}
 	}
-	if d.socket, err = socketapi.Listen(d.layout.socket); err != nil {
+	listen := socketapi.Listen
+	if d.o.System {
+		listen = socketapi.ListenAll
+	}
+	if d.socket, err = listen(d.layout.socket); err != nil {
 		return err
 	}
 	d.openVault()
+	d.keepLog(config)
 	errs := wire.NewErrors(d.log)
-	d.server = socketapi.New(socketapi.Config{
-		Engine: d.engine, Owner: owner.UID, Place: place, Errors: errs, Log: d.log, Status: d.status,
-	})
+	socketConfig := socketapi.Config{
+		Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status, Policy: d.policies.describe,
+	}
+	busConfig := busapi.Config{Address: d.layout.bus, Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status}
+	if d.o.System && d.layout.bus != "" {
+		d.authority = authz.Open(d.layout.bus, authz.Options{Log: d.log, Owners: d.polkitOwners()})
+		d.tickets = authz.NewTickets(clock.System().Boot, rand.Reader)
+		socketConfig.Tickets, busConfig.Authorize = redeemer{d.tickets}, d.authorize
+	}
+	d.server = socketapi.New(socketConfig)
 	if d.layout.bus != "" {
-		d.bus = busapi.Open(busapi.Config{
-			Address: d.layout.bus, Engine: d.engine, Owner: owner.UID, Place: place, Errors: errs, Log: d.log, Status: d.status,
-		})
+		d.bus = busapi.Open(busConfig)
 	}
 	go func() {
 		if err := d.server.Serve(d.socket.UnixListener); err != nil {
@@ -247,15 +286,21 @@ func (d *Daemon) openVault() {
 	}
 }
 
+// person finds a user by id.
+func person(ctx context.Context, uid uint32) (signin.Person, error) {
+	u, err := nss.Lookup{}.ByUID(ctx, uid)
+	return signin.Person{UID: u.UID, Name: u.Name}, err
+}
+
 // users finds users by their exact names.
-func users(ctx context.Context, names []string) (map[string]signin.Owner, error) {
+func users(ctx context.Context, names []string) (map[string]signin.Person, error) {
 	found, err := nss.Lookup{}.ByNames(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	owners := make(map[string]signin.Owner, len(found))
+	owners := make(map[string]signin.Person, len(found))
 	for name, u := range found {
-		owners[name] = signin.Owner{UID: u.UID, Name: u.Name}
+		owners[name] = signin.Person{UID: u.UID, Name: u.Name}
 	}
 	return owners, nil
 }
@@ -264,6 +309,13 @@ func users(ctx context.Context, names []string) (map[string]signin.Owner, error)
 func (d *Daemon) status(ctx context.Context, s *api.Status) {
 	s.Version = d.o.Version
 	s.Bus = d.busState()
+	s.Places = "off"
+	if d.logind != nil {
+		if s.Places = d.logind.State(); s.Places != "connected" {
+			s.Problems = append(s.Problems, "it cannot be told where callers sit: "+s.Places)
+		}
+	}
+	s.Policy = d.policies.state()
 	s.Helper = "ready"
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -295,11 +347,18 @@ func (d *Daemon) Stop() {
 	_ = d.socket.Close()
 	d.end()
 	d.engine.Shutdown(ctx)
+	d.settle()
 	d.server.Shutdown(ctx)
 	if d.bus != nil {
 		d.bus.Close(ctx)
 	}
 	d.running.Wait()
+	if d.authority != nil {
+		d.authority.Close()
+	}
+	if d.logind != nil {
+		d.logind.Close()
+	}
 	d.vault.Lock()
 	// The path goes before the lock: whoever gets the lock next makes a socket of its own there.
 	for _, err := range []error{d.pool.Close(), d.socket.Remove(), d.store.Close()} {

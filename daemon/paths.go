@@ -16,7 +16,34 @@ type layout struct {
 	vaultKey string // file with what opens the vault, where nothing else holds it
 	socket   string
 	config   string
+	policy   string // folder of the policy's files
 	bus      string // address; empty where the instance has no bus
+	logind   string // address of the bus where the session manager is; empty where nobody is asked
+}
+
+// systemBus is where the system bus is (D-Bus Specification, "Well-known Message Bus Instances").
+const systemBus = "unix:path=/var/run/dbus/system_bus_socket"
+
+// machine is the layout of the machine's own instance.
+func machine(env func(string) string) layout {
+	l := layout{
+		state:    "/var/lib/fob",
+		database: "/var/lib/fob/fob.db",
+		vaultKey: "/var/lib/fob/vault.key",
+		socket:   "/run/fob/fob.sock",
+		config:   "/etc/fob/fobd.toml",
+		policy:   "/etc/fob/policy.d",
+		bus:      busAddress(env),
+	}
+	l.logind = l.bus
+	return l
+}
+
+func busAddress(env func(string) string) string {
+	if address := env("DBUS_SYSTEM_BUS_ADDRESS"); address != "" {
+		return address
+	}
+	return systemBus
 }
 
 // private is the layout of an instance below one folder.
@@ -38,6 +65,7 @@ func private(dir string) (layout, error) {
 		vaultKey: filepath.Join(dir, "vault.key"),
 		socket:   filepath.Join(dir, "fob.sock"),
 		config:   filepath.Join(dir, "fobd.toml"),
+		policy:   filepath.Join(dir, "policy.d"),
 	}, nil
 }
 
@@ -61,7 +89,9 @@ func session(env func(string) string, home string) (layout, error) {
 		vaultKey: filepath.Join(state, "vault.key"),
 		socket:   filepath.Join(runtime, "fob", "fob.sock"),
 		config:   filepath.Join(from("XDG_CONFIG_HOME", ".config"), "fob", "fobd.toml"),
+		policy:   filepath.Join(from("XDG_CONFIG_HOME", ".config"), "fob", "policy.d"),
 		bus:      env("DBUS_SESSION_BUS_ADDRESS"),
+		logind:   busAddress(env),
 	}
 	if l.bus == "" {
 		l.bus = "unix:path=" + filepath.Join(runtime, "bus")

@@ -220,7 +220,8 @@ func TestRefusals(t *testing.T) {
 		says []string
 	}{
 		{"no choice of instance", func(*testing.T) []string { return nil }, 2, []string{"--user", "--dir DIR"}},
-		{"an unknown flag", func(*testing.T) []string { return []string{"--system"} }, 2, []string{"system"}},
+		{"an unknown flag", func(*testing.T) []string { return []string{"--sistem"} }, 2, []string{"sistem"}},
+		{"two daemons at once", func(*testing.T) []string { return []string{"--system", "--user"} }, 2, []string{"choose one"}},
 		{"an argument that would speak to the terminal", func(*testing.T) []string { return []string{"--dir", "x", "--\x1b[31mz"} }, 2, []string{"\uFFFD[31mz"}},
 		{"an argument", func(*testing.T) []string { return []string{"--user", "start"} }, 2, []string{`"start"`}},
 		{"an unknown level", func(*testing.T) []string { return []string{"--user", "--log-level", "loud"} }, 2, []string{"debug, info"}},

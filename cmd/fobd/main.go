@@ -21,7 +21,9 @@ import (
 const usage = `fobd is Fob's daemon.
 
   fobd --user        the user's own daemon: socket below $XDG_RUNTIME_DIR, session bus
-  fobd --dir DIR     a private daemon with everything below DIR and no bus, for trying things out
+  fobd --system      the machine's daemon, for every user: /run/fob/fob.sock, system bus
+  fobd --dir DIR     a private daemon with everything below DIR and no bus, for trying things out; with
+                     --system the machine's, with everything below DIR
 
   --key PATH         take the device at PATH, from / on, for a security key (may be repeated)
   --renamed          the user was given another name: keep the sign-in methods of the old one
@@ -29,6 +31,8 @@ const usage = `fobd is Fob's daemon.
   --config FILE      read FILE instead of fobd.toml
   --log-level LEVEL  debug, info, warn or error
   --version          print the version
+
+SIGHUP makes it read its policy anew.
 
 Exit codes: 0 stopped, 1 failed, 2 usage or configuration, 3 another fobd runs, 4 unusable database.
 `
@@ -65,6 +69,9 @@ func run(args []string, out, errOut io.Writer) int {
 		<-signals
 		os.Exit(daemon.ExitFailure) // the second time somebody means it
 	}()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	o.Reload = hangups
 	if err := daemon.Run(ctx, o); err != nil {
 		return fail(errOut, err, daemon.ExitCode(err))
 	}
@@ -76,6 +83,7 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 	flags := flag.NewFlagSet("fobd", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.User, "user", false, "")
+	flags.BoolVar(&o.System, "system", false, "")
 	flags.StringVar(&o.Dir, "dir", "", "")
 	flags.BoolVar(&o.Renamed, "renamed", false, "")
 	flags.BoolVar(&o.ClockWasWrong, "clock-was-wrong", false, "")
@@ -95,8 +103,11 @@ func parse(args []string) (o daemon.Options, showVersion bool, err error) {
 	if flags.NArg() > 0 {
 		return o, false, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if !showVersion && !o.User && o.Dir == "" {
-		return o, false, errors.New("choose which daemon to run: --user (your own) or --dir DIR (a private one)")
+	if !showVersion && !o.User && !o.System && o.Dir == "" {
+		return o, false, errors.New("choose which daemon to run: --user (your own), --system (the machine's) or --dir DIR (a private one)")
+	}
+	if o.User && o.System {
+		return o, false, errors.New("--user and --system are two daemons: choose one")
 	}
 	if _, err := daemon.ParseLevel(o.LogLevel); err != nil {
 		return o, false, fmt.Errorf("--log-level: %w", err)

@@ -17,6 +17,7 @@ func parseDetails(details map[string]dbus.Variant) (api.BeginRequest, *api.Error
 		"origin":  &r.Claimed.Origin,
 		"host":    &r.Claimed.Host,
 		"command": &r.Claimed.Command,
+		"ssh_key": &r.Claimed.SSHKey,
 	}
 	for name, v := range details {
 		if field, ok := texts[name]; ok {

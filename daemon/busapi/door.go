@@ -17,6 +17,7 @@ import (
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/signin"
 )
 
@@ -25,7 +26,7 @@ var (
 	// ErrNameTaken says that another program has Fob's name on the bus.
 	ErrNameTaken = errors.New("another program owns the name on this bus")
 	// ErrNoBus says that the bus cannot be reached.
-	ErrNoBus = errors.New("cannot reach the session bus")
+	ErrNoBus = errors.New("cannot reach the bus")
 )
 
 // connectTimeout bounds connecting, and each call of the bus daemon.
@@ -42,12 +43,13 @@ type Config struct {
 	// Address of the bus, as in DBUS_SESSION_BUS_ADDRESS.
 	Address string
 	Engine  *signin.Engine
-	// Owner is the user to whom the instance belongs.
-	Owner uint32
-	// Place is where every caller of this bus sits.
-	Place  caller.Place
-	Errors *wire.Errors
-	Log    *slog.Logger
+	// Instance says whom the daemon serves.
+	Instance caller.Instance
+	// Authorize lets a caller, by its unique name on the bus, prove with the user's password that it is
+	// them, and gives a ticket; nil where nobody need to.
+	Authorize func(ctx context.Context, c caller.Caller, sender string) (*secret.Secret, error)
+	Errors    *wire.Errors
+	Log       *slog.Logger
 	// Status adds to a status what the engine does not know.
 	Status func(ctx context.Context, s *api.Status)
 }
@@ -125,7 +127,7 @@ func (d *Door) keep(ctx context.Context, s *session) {
 				return
 			}
 			d.set(nil, fmt.Errorf("%w: the connection was lost", ErrNoBus))
-			d.Log.Warn("lost the session bus: requests that came by it are cancelled")
+			d.Log.Warn("lost the bus: requests that came by it are cancelled")
 			pause = firstPause
 		}
 		select {

@@ -56,8 +56,8 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	engine, err := signin.New(signin.Config{
-		Vault: v, Users: func(context.Context, []string) (map[string]signin.Owner, error) { return nil, nil },
-		Store: db, Owner: signin.Owner{UID: owner, Name: "ada"}, Place: caller.PlaceUnknown, Devices: fido.NewDevices(noDevices{}),
+		Vault: v, Users: func(context.Context, []string) (map[string]signin.Person, error) { return nil, nil },
+		Store: db, Owner: signin.Person{UID: owner, Name: "ada"}, Devices: fido.NewDevices(noDevices{}),
 		Discover: func() ([]fido.Key, []fido.Problem, error) { return nil, nil, nil },
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func newBench(t *testing.T) *bench {
 	}
 	log := slog.New(slog.DiscardHandler)
 	b.config = Config{
-		Address: b.bus.Address, Engine: engine, Owner: owner, Place: caller.PlaceUnknown, Errors: wire.NewErrors(log), Log: log,
+		Address: b.bus.Address, Engine: engine, Instance: caller.Instance{Owner: owner}, Errors: wire.NewErrors(log), Log: log,
 		Status: func(_ context.Context, s *api.Status) { s.Version = "test" },
 	}
 	b.door = b.open(t, b.config)
@@ -218,7 +218,7 @@ func TestAccess(t *testing.T) {
 		defer cancel()
 		b.door.Close(ctx)
 		c := b.config
-		c.Owner++ // to this daemon the test's user is somebody else
+		c.Instance.Owner++ // to this daemon the test's user is somebody else
 		b.open(t, c)
 		for _, m := range (&session{}).table() {
 			var args []any
@@ -274,7 +274,7 @@ func TestBusTroubles(t *testing.T) {
 		for _, address := range []string{"unix:path=/nonexistent/bus", "tcp:host=localhost,port=1", "autolaunch:", ""} {
 			c := b.config
 			c.Address = address
-			if s := b.open(t, c).State(); !strings.Contains(s, "cannot reach the session bus") {
+			if s := b.open(t, c).State(); !strings.Contains(s, "cannot reach the bus") {
 				t.Errorf("%q: got %q", address, s)
 			}
 		}

@@ -124,7 +124,7 @@ func (s *session) guard(m member) any {
 		sender, _ := msg.Headers[dbus.FieldSender].Value().(string)
 		p, err := s.identify(sender)
 		if err == nil {
-			err = m.access.Check(p.who, s.d.Owner)
+			err = m.access.Check(p.who, s.d.Instance)
 		}
 		if err != nil {
 			return refused(s.fail(err))

@@ -23,41 +23,56 @@ func (s *session) table() []member {
 		{name: "Cancel", access: caller.AccessOwner, fn: s.cancel},
 		{name: "Receipt", access: caller.AccessOwner, fn: s.receipt},
 		{name: "Status", access: caller.AccessOwner, fn: s.status},
+		{name: "Authorize", access: caller.AccessOwner, fn: s.authorize},
 	}
 }
 
-func (s *session) verify(c *call, user, service string, details map[string]dbus.Variant) (string, *dbus.Error) {
+func (s *session) verify(c *call, user, service string, details map[string]dbus.Variant) (id, number string, _ *dbus.Error) {
 	if !c.answer {
-		return "", busError(api.Errorf(api.CodeBadRequest, "a call of Verify must want its reply: the id is in it"))
+		return "", "", busError(api.Errorf(api.CodeBadRequest, "a call of Verify must want its reply: the id is in it"))
 	}
 	body, bad := parseDetails(details)
 	if bad != nil {
-		return "", busError(bad)
+		return "", "", busError(bad)
 	}
 	body.User, body.Service = user, service
 	ask, bad := wire.Ask(body)
 	if bad != nil {
-		return "", busError(bad)
+		return "", "", busError(bad)
 	}
 	if !c.peer.room() {
-		return "", s.fail(signin.ErrTooMany)
+		return "", "", s.fail(signin.ErrTooMany)
 	}
 	if !s.d.hold() {
-		return "", s.fail(signin.ErrShuttingDown)
+		return "", "", s.fail(signin.ErrShuttingDown)
 	}
 	req, err := s.d.Engine.Begin(c.peer.ctx, c.peer.who, ask)
 	if err != nil {
 		s.d.pumps.Done()
-		return "", s.fail(err)
+		return "", "", s.fail(err)
 	}
 	c.peer.add(req.ID())
-	s.reply(c, req.ID())
+	id, number = req.ID(), req.Number()
+	s.reply(c, id, number)
 	go func() {
 		defer s.d.pumps.Done()
 		defer c.peer.remove(req.ID())
 		s.pump(c.peer, req)
 	}()
-	return req.ID(), nil
+	return id, number, nil
+}
+
+// authorize gives a ticket for the user's first method. It waits for a person.
+func (s *session) authorize(c *call) (string, *dbus.Error) {
+	if s.d.Config.Authorize == nil {
+		return "", busError(api.Errorf(api.CodeBadRequest, "nobody need be authorized here"))
+	}
+	ticket, err := s.d.Config.Authorize(c.peer.ctx, c.peer.who, c.peer.name)
+	if err != nil {
+		return "", s.fail(err)
+	}
+	defer ticket.Wipe()
+	return string(ticket.Reveal()), nil
 }
 
 // verifyCode returns an approval's id; whatever else becomes of the code is an error.
@@ -104,14 +119,14 @@ func (s *session) receipt(c *call, id string) (map[string]dbus.Variant, *dbus.Er
 	if bad != nil {
 		return nil, busError(bad)
 	}
-	es, _, err := s.d.Engine.Log(c.peer.ctx, c.peer.who, signin.LogQuery{Request: id, Newest: true, Limit: 1})
-	if err == nil && len(es) == 0 {
+	page, err := s.d.Engine.Log(c.peer.ctx, c.peer.who, signin.LogQuery{Request: id, Newest: true, Limit: 1})
+	if err == nil && len(page.Entries) == 0 {
 		err = signin.ErrNotFound
 	}
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	return receiptMap(es[0]), nil
+	return receiptMap(page.Entries[0]), nil
 }
 
 func (s *session) status(c *call) (map[string]dbus.Variant, *dbus.Error) {

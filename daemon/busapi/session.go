@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 	contract "github.com/fobproject/fob/packaging/dbus"
 )
 
@@ -146,8 +147,8 @@ func (s *session) ask(p *peer) (caller.Caller, error) {
 	if !ok {
 		return caller.Caller{}, fmt.Errorf("%w: the bus does not know the caller's user id", caller.ErrForbidden)
 	}
-	pid, _ := got["ProcessID"].Value().(uint32) // for display only
-	return caller.Caller{UID: uid, PID: int32(pid), Door: caller.DoorBus, Place: s.d.Place}, nil
+	pid, _ := got["ProcessID"].Value().(uint32) // says where the caller sits, and never who it is
+	return caller.Caller{UID: uid, PID: int32(pid), Door: caller.DoorBus, Accepted: clock.System().Boot()}, nil
 }
 
 // leaving is the match rule for a name's leaving the bus.

@@ -40,7 +40,7 @@ func (s *session) pump(p *peer, req *signin.Request) {
 		if p.ctx.Err() != nil {
 			continue // nobody is there to hear it; the engine is cancelling
 		}
-		if !v.Pending() {
+		if v = req.ForCaller(v); !v.Pending() {
 			s.decided(p, v)
 			continue
 		}

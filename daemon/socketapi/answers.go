@@ -85,7 +85,7 @@ func (s *Server) answer(c *call) {
 		c.refuse(bad)
 		return
 	}
-	c.done(s.Engine.Answer(c.who, id, a))
+	c.done(s.Engine.Answer(c.r.Context(), c.who, id, a))
 }
 
 func (s *Server) pick(c *call)   { c.act(s.Engine.Pick) }
@@ -140,16 +140,20 @@ func (s *Server) patchMethod(c *call) {
 		c.refuse(api.Errorf(api.CodeBadRequest, "make another method the default instead"))
 		return
 	}
-	change := func() (m wireMethod, err error) { return s.Engine.SetDefaultMethod(c.r.Context(), c.who, id) }
+	change := func() (m wireMethod, err error) {
+		return s.Engine.SetDefaultMethod(c.r.Context(), c.who, body.User, id)
+	}
 	if body.Name != nil {
-		change = func() (m wireMethod, err error) { return s.Engine.RenameMethod(c.r.Context(), c.who, id, *body.Name) }
+		change = func() (m wireMethod, err error) {
+			return s.Engine.RenameMethod(c.r.Context(), c.who, body.User, id, *body.Name)
+		}
 	}
 	m, err := change()
 	c.reply(wire.Method(m), err)
 }
 
 func (s *Server) logPage(c *call) {
-	q, ok := c.query("after", "limit", "request", "newest")
+	q, ok := c.query("after", "before", "method", "limit", "request", "newest", "user", "everybody", "service", "decision", "kind", "since", "until")
 	if !ok {
 		return
 	}
@@ -158,8 +162,8 @@ func (s *Server) logPage(c *call) {
 		c.refuse(bad)
 		return
 	}
-	es, more, err := s.Engine.Log(c.r.Context(), c.who, query)
-	c.reply(wire.LogPage(es, more), err)
+	page, err := s.Engine.Log(c.r.Context(), c.who, query)
+	c.reply(wire.LogPage(page), err)
 }
 
 func (s *Server) receipts(c *call) {
@@ -167,11 +171,11 @@ func (s *Server) receipts(c *call) {
 	if !ok {
 		return
 	}
-	es, more, err := s.Engine.Log(c.r.Context(), c.who, signin.LogQuery{Request: id})
-	if err == nil && len(es) == 0 {
+	page, err := s.Engine.Log(c.r.Context(), c.who, signin.LogQuery{Request: id})
+	if err == nil && len(page.Entries) == 0 {
 		err = signin.ErrNotFound
 	}
-	c.reply(wire.LogPage(es, more), err)
+	c.reply(wire.LogPage(page), err)
 }
 
 func (s *Server) status(c *call) {

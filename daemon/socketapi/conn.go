@@ -13,10 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/clock"
 )
 
-// maxConns bounds the connections that are served at a time.
-const maxConns = 256
+// maxConns bounds the connections that are served at a time, and maxPerUser those of one user but root
+// where the door is everybody's: nobody can take all of them.
+const (
+	maxConns   = 256
+	maxPerUser = 32
+)
 
 // busyAnswer is what a connection beyond maxConns gets.
 const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
@@ -25,10 +30,12 @@ const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: applicatio
 // listener takes connections with the peer's credentials, and never more than maxConns.
 type listener struct {
 	*net.UnixListener
-	place   caller.Place
 	log     *slog.Logger
-	open    atomic.Int32 // connections that are served
-	leaving atomic.Int32 // connections that are told that there is no room
+	shared  bool // serves every user
+	mu      sync.Mutex
+	open    int            // connections that are served
+	users   map[uint32]int // of them, by user
+	leaving atomic.Int32   // connections that are told that there is no room
 }
 
 // Accept waits for a connection whose peer the kernel vouches for. One without credentials is closed.
@@ -44,13 +51,35 @@ func (l *listener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		who.Place = l.place
-		if l.open.Add(1) > maxConns {
-			l.open.Add(-1)
+		if !l.enter(who.UID) {
 			l.turnAway(c)
 			continue
 		}
-		return &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		return &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.exit(who.UID) })}, nil
+	}
+}
+
+// enter counts a connection in; false if there is no room for one of that user.
+func (l *listener) enter(uid uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open >= maxConns || l.shared && uid != 0 && l.users[uid] >= maxPerUser {
+		return false
+	}
+	if l.users == nil {
+		l.users = make(map[uint32]int)
+	}
+	l.open++
+	l.users[uid]++
+	return true
+}
+
+func (l *listener) exit(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.users[uid]--; l.users[uid] == 0 {
+		delete(l.users, uid)
 	}
 }
 
@@ -92,7 +121,7 @@ func peer(c *net.UnixConn) (caller.Caller, error) {
 	if cred.Uid == overflow {
 		return caller.Caller{}, errors.New("the kernel does not know the peer's user id")
 	}
-	return caller.Caller{UID: cred.Uid, PID: cred.Pid, Door: caller.DoorSocket}, nil
+	return caller.Caller{UID: cred.Uid, PID: cred.Pid, Door: caller.DoorSocket, Accepted: clock.System().Boot()}, nil
 }
 
 // conn is a connection that knows its caller. While a stream is sent over it, anything that the

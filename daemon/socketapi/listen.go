@@ -40,14 +40,20 @@ type Socket struct {
 // is in is made (0700) where it is missing, and must belong to the user and be writable to nobody
 // else. A socket that nobody answers on is replaced. It must not run beside another Listen: it sets
 // the umask for a moment.
-func Listen(path string) (*Socket, error) {
-	if err := checkPath(path); err != nil {
+func Listen(path string) (*Socket, error) { return listen(path, 0o600) }
+
+// ListenAll is Listen for a socket that every user can open (mode 0666), in a folder that every user can
+// go through (0755).
+func ListenAll(path string) (*Socket, error) { return listen(path, 0o666) }
+
+func listen(path string, mode fs.FileMode) (*Socket, error) {
+	if err := checkPath(path, mode); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	if err := clearStale(path); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	old := syscall.Umask(0o177)
+	old := syscall.Umask(int(0o777 &^ mode))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	syscall.Umask(old)
 	if err != nil {
@@ -86,7 +92,7 @@ func (s *Socket) Remove() error {
 }
 
 // checkPath fails unless a socket may be made at path.
-func checkPath(path string) error {
+func checkPath(path string, mode fs.FileMode) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%w: it is not absolute", ErrPath)
 	}
@@ -94,7 +100,11 @@ func checkPath(path string) error {
 		return fmt.Errorf("%w: it is %d bytes long, and a socket's path has %d at most: choose a shorter folder", ErrPath, len(path), maxPath)
 	}
 	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	perm := fs.FileMode(0o700)
+	if mode&0o006 != 0 {
+		perm = 0o755
+	}
+	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := os.Stat(dir)

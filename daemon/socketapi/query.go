@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
@@ -63,23 +64,36 @@ func parseQuery(raw string, allowed []string) (map[string]string, *api.Error) {
 const maxLogPage = 1000
 
 func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
-	out := signin.LogQuery{Request: q["request"]}
+	out := signin.LogQuery{
+		Request: q["request"], User: q["user"], Service: q["service"], Decision: q["decision"], Kind: q["kind"], Method: q["method"],
+	}
 	var err error
-	if s := q["after"]; s != "" {
-		if out.After, err = strconv.ParseUint(s, 10, 64); err != nil {
-			return out, api.Errorf(api.CodeBadRequest, "after is the number of an entry")
+	for name, into := range map[string]*uint64{"after": &out.After, "before": &out.Before} {
+		if s := q[name]; s != "" {
+			if *into, err = strconv.ParseUint(s, 10, 64); err != nil {
+				return out, api.Errorf(api.CodeBadRequest, "%s is the number of an entry", name)
+			}
 		}
 	}
 	var bad *api.Error
 	if out.Limit, bad = parseLimit(q["limit"], maxLogPage); bad != nil {
 		return out, bad
 	}
-	switch s := q["newest"]; s {
-	case "", "false", "0":
-	case "true", "1":
-		out.Newest = true
-	default:
-		return out, api.Errorf(api.CodeBadRequest, "newest is true or false")
+	for name, into := range map[string]*bool{"newest": &out.Newest, "everybody": &out.Everybody} {
+		switch s := q[name]; s {
+		case "", "false", "0":
+		case "true", "1":
+			*into = true
+		default:
+			return out, api.Errorf(api.CodeBadRequest, "%s is true or false", name)
+		}
+	}
+	for name, into := range map[string]*time.Time{"since": &out.Since, "until": &out.Until} {
+		if s := q[name]; s != "" {
+			if *into, err = time.Parse(time.RFC3339, s); err != nil {
+				return out, api.Errorf(api.CodeBadRequest, "%s is a time as in 2026-01-31T12:00:00Z", name)
+			}
+		}
 	}
 	return out, nil
 }

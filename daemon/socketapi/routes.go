@@ -25,13 +25,14 @@ type route struct {
 
 // routes is the whole door.
 func (s *Server) routes() []route {
-	const owner = caller.AccessOwner
+	const owner, admin, root = caller.AccessOwner, caller.AccessAdmin, caller.AccessRoot
 	return []route{
 		{"POST", "/requests", owner, s.begin},
 		{"GET", "/requests", owner, s.requests},
 		{"GET", "/requests/{id}", owner, s.request},
 		{"POST", "/requests/{id}/answer", owner, s.answer},
 		{"POST", "/requests/{id}/pick", owner, s.pick},
+		{"POST", "/requests/{id}/remember", owner, s.remember},
 		{"POST", "/requests/{id}/deny", owner, s.deny},
 		{"POST", "/requests/{id}/report", owner, s.report},
 		{"POST", "/requests/{id}/cancel", owner, s.cancel},
@@ -39,15 +40,23 @@ func (s *Server) routes() []route {
 		{"GET", "/keys/{id}", owner, s.key},
 		{"GET", "/methods", owner, s.methods},
 		{"PATCH", "/methods/{id}", owner, s.patchMethod},
+		{"POST", "/confirm-name", root, s.confirmName},
+		{"GET", "/grants", owner, s.grants},
+		{"POST", "/grants/revoke", owner, s.revokeGrants},
+		{"POST", "/grants/{id}/revoke", owner, s.revokeGrant},
+		{"POST", "/helpdesk", root, s.helpdesk},
+		{"GET", "/policy", owner, s.policy},
+		{"GET", "/policy/check", owner, s.checkPolicy},
 		{"GET", "/tokens", owner, s.tokens},
-		{"POST", "/tokens", owner, s.importTokens},
+		{"POST", "/tokens", admin, s.importTokens},
 		{"GET", "/tokens/{id}", owner, s.token},
-		{"PATCH", "/tokens/{id}", owner, s.patchToken},
-		{"GET", "/vault", owner, s.vault},
-		{"POST", "/vault/lock", owner, s.lockVault},
-		{"POST", "/vault/unlock", owner, s.unlockVault},
-		{"POST", "/vault/restore", owner, s.restore},
+		{"PATCH", "/tokens/{id}", admin, s.patchToken},
+		{"GET", "/vault", admin, s.vault},
+		{"POST", "/vault/lock", admin, s.lockVault},
+		{"POST", "/vault/unlock", admin, s.unlockVault},
+		{"POST", "/vault/restore", admin, s.restore},
 		{"GET", "/log", owner, s.logPage},
+		{"GET", "/log/verify", admin, s.verifyLog},
 		{"GET", "/receipts/{id}", owner, s.receipts},
 		{"GET", "/status", owner, s.status},
 		{"GET", "/events", owner, s.events},
@@ -71,7 +80,7 @@ func (s *Server) handler(routes []route) http.Handler {
 		allowed[rt.pattern] = append(allowed[rt.pattern], rt.method)
 		mux.HandleFunc(rt.method+" /"+api.Version+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
 			c := &call{s: s, w: w, r: r, who: connOf(r.Context()).who}
-			if err := rt.access.Check(c.who, s.Owner); err != nil {
+			if err := rt.access.Check(c.who, s.Instance); err != nil {
 				c.fail(err)
 				return
 			}
@@ -107,7 +116,7 @@ func (s *Server) admit(r *http.Request) *api.Error {
 	if c == nil {
 		return api.Errorf(api.CodeForbidden, "the caller is not identified")
 	}
-	if c.who.UID != s.Owner {
+	if !s.Instance.System && c.who.UID != s.Instance.Owner {
 		return s.Errors.Of(fmt.Errorf("%w: this is another user's daemon", caller.ErrForbidden))
 	}
 	if len(r.Header["Origin"]) > 0 {

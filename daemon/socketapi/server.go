@@ -17,6 +17,7 @@ import (
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/signin"
 )
 
@@ -33,14 +34,21 @@ const (
 // Config is what a Server needs. All fields but Status are required.
 type Config struct {
 	Engine *signin.Engine
-	// Owner is the user to whom the instance belongs.
-	Owner uint32
-	// Place is where every caller of this socket sits.
-	Place  caller.Place
-	Errors *wire.Errors
-	Log    *slog.Logger
+	// Instance says whom the daemon serves.
+	Instance caller.Instance
+	// Tickets redeems what the D-Bus door gave to who was authorized there; nil where there is none.
+	Tickets Tickets
+	Errors  *wire.Errors
+	Log     *slog.Logger
 	// Status adds to a status what the engine does not know: the bus, the helper.
 	Status func(ctx context.Context, s *api.Status)
+	// Policy adds to a policy where it comes from; nil if nobody knows.
+	Policy func(p *api.Policy)
+}
+
+// Tickets tells whether a user was authorized to register their first method. A ticket is good once.
+type Tickets interface {
+	RedeemFirstMethod(uid uint32, ticket *secret.Secret) error
 }
 
 // Server serves the door. Its methods are safe for concurrent use.
@@ -66,7 +74,7 @@ func New(c Config) *Server {
 
 // Serve answers on l until Shutdown or until l is closed, which is no error.
 func (s *Server) Serve(l *net.UnixListener) error {
-	err := s.http.Serve(&listener{UnixListener: l, place: s.Place, log: s.Log})
+	err := s.http.Serve(&listener{UnixListener: l, log: s.Log, shared: s.Instance.System})
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}

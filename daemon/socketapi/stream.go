@@ -67,14 +67,23 @@ func (l lines) send(v any) error {
 func (s *Server) begin(c *call) {
 	var body api.BeginRequest
 	if !c.body(&body) {
-		body.Code.Wipe()
-		body.Vault.Passphrase.Wipe()
+		wire.Wipe(body)
 		return
 	}
+	ticket := wire.Secret(body.Ticket)
+	defer ticket.Wipe()
 	ask, bad := wire.Ask(body)
 	if bad != nil {
 		c.refuse(bad)
 		return
+	}
+	if ticket != nil {
+		if s.Tickets == nil || s.Tickets.RedeemFirstMethod(c.who.UID, ticket) != nil {
+			ask.Wipe()
+			c.fail(signin.ErrNotFirst)
+			return
+		}
+		ask.Authorized = true
 	}
 	if ask.Code != nil {
 		s.verifyCode(c, ask)
@@ -108,12 +117,19 @@ func (s *Server) begin(c *call) {
 
 // tell sends a state to whoever began the request, with what is for nobody else.
 func (s *Server) tell(out lines, req *signin.Request, v signin.View) error {
-	state := s.Errors.State(v)
-	if !v.Pending() {
-		if key := req.Yield().RecoveryKey; key != nil {
-			defer key.Wipe()
-			state.RecoveryKey = key.Reveal()
-		}
+	state := s.Errors.State(req.ForCaller(v))
+	if v.Pending() {
+		state.Number = req.Number()
+		return out.send(state)
+	}
+	y := req.Yield()
+	if key := y.RecoveryKey; key != nil {
+		defer key.Wipe()
+		state.RecoveryKey = key.Reveal()
+	}
+	for _, code := range y.RecoveryCodes {
+		defer code.Wipe()
+		state.RecoveryCodes = append(state.RecoveryCodes, code.Reveal())
 	}
 	return out.send(state)
 }
@@ -165,7 +181,7 @@ func (s *Server) verifyCode(c *call, ask signin.Ask) {
 func (s *Server) events(c *call) {
 	ctx, end := c.stream()
 	defer end()
-	sub, err := s.Engine.Subscribe(c.who)
+	sub, err := s.Engine.Subscribe(ctx, c.who)
 	if err != nil {
 		c.fail(err)
 		return

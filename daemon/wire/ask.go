@@ -30,10 +30,17 @@ const (
 func Ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 	a, err := ask(r)
 	if err != nil {
-		r.Code.Wipe()
-		r.Vault.Passphrase.Wipe()
+		Wipe(r)
 	}
 	return a, err
+}
+
+// Wipe forgets what is secret in what a caller asks for.
+func Wipe(r api.BeginRequest) {
+	r.Code.Wipe()
+	r.Helpdesk.Wipe()
+	r.Ticket.Wipe()
+	r.Vault.Passphrase.Wipe()
 }
 
 func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
@@ -57,12 +64,16 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 		{"vault.id", r.Vault.ID, maxID},
 		{"vault.type", r.Vault.Type, maxWord},
 		{"vault.name", r.Vault.Name, maxName},
+		{"unblock", r.Unblock, maxName},
 	} {
 		if err := plain(f.name, f.value, f.max); err != nil {
 			return signin.Ask{}, err
 		}
 	}
 	if err := short("code", r.Code, maxCode); err != nil {
+		return signin.Ask{}, err
+	}
+	if err := short("helpdesk_code", r.Helpdesk, maxCode); err != nil {
 		return signin.Ask{}, err
 	}
 	if err := short("vault.passphrase", r.Vault.Passphrase, maxPass); err != nil {
@@ -76,6 +87,7 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 			Origin:  claim(r.Claimed.Origin),
 			Host:    claim(r.Claimed.Host),
 			Command: claim(r.Claimed.Command),
+			SSHKey:  claim(r.Claimed.SSHKey),
 		},
 		KeyID: r.Key,
 		Method: signin.MethodAsk{
@@ -87,7 +99,9 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 			Action: signin.VaultAction(r.Vault.Action), ID: r.Vault.ID, Type: r.Vault.Type, Name: r.Vault.Name,
 			Passphrase: Secret(r.Vault.Passphrase),
 		},
-		Code: Secret(r.Code),
+		Block:    r.Unblock,
+		Code:     Secret(r.Code),
+		Helpdesk: Secret(r.Helpdesk),
 	}
 	if r.Require != "" {
 		var err error
@@ -112,6 +126,9 @@ func Answer(r api.Answer) (signin.Answer, *api.Error) {
 	if err == nil {
 		err = plain("confirm", r.Confirm, maxName)
 	}
+	if err == nil {
+		err = plain("number", r.Number, maxWord)
+	}
 	if err == nil && r.Prompt == "" {
 		err = api.Errorf(api.CodeBadRequest, "prompt is missing: it names what is answered")
 	}
@@ -126,7 +143,9 @@ func Answer(r api.Answer) (signin.Answer, *api.Error) {
 		r.Code.Wipe()
 		return signin.Answer{}, err
 	}
-	return signin.Answer{Prompt: r.Prompt, Confirm: r.Confirm, PIN: Secret(r.PIN), Code: Secret(r.Code)}, nil
+	return signin.Answer{
+		Prompt: r.Prompt, Confirm: r.Confirm, PIN: Secret(r.PIN), Code: Secret(r.Code), Number: r.Number, Approve: r.Approve,
+	}, nil
 }
 
 // Secret moves the bytes of a secret that travelled; nil if there are none.

@@ -10,15 +10,19 @@ import (
 	"unicode"
 
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/nss"
 	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/throttle"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
 )
@@ -53,6 +57,26 @@ var table = []row{
 	{nss.ErrUnavailable, api.CodeInternal, "cannot look up users: getent did not answer. Try again"},
 
 	{caller.ErrForbidden, api.CodeForbidden, ""},
+	{signin.ErrNotFirst, api.CodeNotFirst, ""},
+	{signin.ErrPlace, api.CodePlace, ""},
+	{signin.ErrNumberPlace, api.CodePlace, ""},
+	{signin.ErrAsker, api.CodeAsker, ""},
+	{signin.ErrKeyModel, api.CodeKeyModel, ""},
+	{signin.ErrCannotAsk, api.CodeCannotAsk, ""},
+	{signin.ErrTooFast, api.CodeTooFast, ""},
+	{signin.ErrOneFromThere, api.CodeTooMany, ""},
+	{signin.ErrNotRemembered, api.CodeNotRemembered, ""},
+	{signin.ErrNoCodesAlone, api.CodeConflict, ""},
+	{signin.ErrHelpdesk, api.CodeHelpdesk, ""},
+	{throttle.ErrWaiting, api.CodeThrottled, ""},
+	{throttle.ErrBlocked, api.CodeBlocked, ""},
+	{throttle.ErrLocal, api.CodeBadRequest, ""},
+	{grant.ErrNotFound, api.CodeNotFound, ""},
+	{recovery.ErrMalformed, api.CodeBadRequest, ""},
+	{recovery.ErrValid, api.CodeBadRequest, ""},
+	{audit.ErrPruned, api.CodeLogBroken, ""},
+	{audit.ErrNoSuchHead, api.CodeLogBroken, ""},
+	{audit.ErrOtherInstance, api.CodeLogBroken, ""},
 	{signin.ErrShuttingDown, api.CodeShuttingDown, ""},
 	{signin.ErrCallerGone, api.CodeCallerGone, ""},
 	{signin.ErrBadRequest, api.CodeBadRequest, ""},

@@ -26,15 +26,21 @@ func (e *Errors) State(v signin.View) api.RequestState {
 			Origin:  v.Claimed.Origin.String(),
 			Host:    v.Claimed.Host.String(),
 			Command: v.Claimed.Command.String(),
+			SSHKey:  v.Claimed.SSHKey.String(),
 		},
-		Begun:        v.Begun.UTC(),
-		Deadline:     v.Deadline.UTC(),
-		Pending:      v.Pending(),
-		Progress:     v.Progress,
-		Decision:     string(v.Decision),
-		SelfAsserted: v.SelfAsserted,
-		LogSeq:       v.LogSeq,
-		Error:        e.Of(v.Err),
+		Caller:        v.CallerUID,
+		Vouched:       v.Vouched,
+		RememberableS: int64(v.Rememberable.Seconds()),
+		Remember:      v.Remember,
+		Grant:         v.Grant,
+		Begun:         v.Begun.UTC(),
+		Deadline:      v.Deadline.UTC(),
+		Pending:       v.Pending(),
+		Progress:      v.Progress,
+		Decision:      string(v.Decision),
+		SelfAsserted:  v.SelfAsserted,
+		LogSeq:        v.LogSeq,
+		Error:         e.Of(v.Err),
 	}
 	if v.Strength > 0 {
 		s.Strength = v.Strength.String()
@@ -77,6 +83,7 @@ func (e *Errors) Event(ev signin.Event) api.Event {
 		ms := Methods(ev.Methods)
 		out.Methods = &ms
 	}
+	out.Log = ev.LogSeq
 	return out
 }
 
@@ -138,6 +145,7 @@ func LogEntry(e audit.Entry) api.LogEntry {
 		Seq: e.Seq, Prev: hex.EncodeToString(e.Prev[:]), Hash: hex.EncodeToString(e.Hash[:]),
 		Time: e.Time.UTC(), Request: e.Request, Kind: e.Kind, Decision: e.Decision,
 		User: e.User, Service: e.Service, CallerUID: e.CallerUID, Place: e.Place,
+		SSHKey: e.SSHKey, Vouched: e.Vouched, Tried: e.Tried, Grant: e.Grant,
 		Require: e.Require, Strength: e.Strength, Method: e.Method, MethodName: e.MethodName,
 		Origin: e.Origin, Host: e.Host, Executable: e.Executable, CommandHash: e.CommandHash,
 		SelfAsserted: e.SelfAsserted, Reason: e.Reason,
@@ -152,9 +160,9 @@ func LogEntry(e audit.Entry) api.LogEntry {
 }
 
 // LogPage is a page of the log as it travels.
-func LogPage(es []audit.Entry, more bool) api.LogPage {
-	out := api.LogPage{Entries: make([]api.LogEntry, 0, len(es)), More: more}
-	for _, e := range es {
+func LogPage(p audit.Page) api.LogPage {
+	out := api.LogPage{Entries: make([]api.LogEntry, 0, len(p.Entries)), More: p.More, Next: p.Next}
+	for _, e := range p.Entries {
 		out.Entries = append(out.Entries, LogEntry(e))
 	}
 	return out
@@ -163,12 +171,17 @@ func LogPage(es []audit.Entry, more bool) api.LogPage {
 // Status is an instance's state as it travels, without what only the composition root knows: version,
 // bus and helper.
 func Status(s signin.Status) api.Status {
-	return api.Status{
-		Instance: InstanceUser, ID: s.InstanceID, User: s.Owner.Name, UID: s.Owner.UID, Started: s.Started.UTC(),
-		Place: string(s.Place), Pending: s.Pending, Methods: s.Methods, Tokens: s.Tokens, Keys: s.Keys, Vault: Vault(s.Vault),
-		LogSeq: s.LogSeq, LogHead: hex.EncodeToString(s.LogHead[:]), Problems: s.Problems,
+	out := api.Status{
+		Instance: api.InstanceUser, ID: s.InstanceID, User: s.User.Name, UID: s.User.UID, Started: s.Started.UTC(),
+		Place: string(s.Place), Pending: s.Pending, Methods: s.Methods, MinMethods: s.MinMethods, CodesLeft: s.CodesLeft,
+		Grants: s.Grants, Short: s.Short, Tokens: s.Tokens, Keys: s.Keys, Vault: Vault(s.Vault),
+		LogSeq: s.LogSeq, LogHead: hex.EncodeToString(s.LogHead[:]), LogKey: s.LogKey, Problems: s.Problems,
 	}
+	if s.System {
+		out.Instance = api.InstanceSystem
+	}
+	for _, w := range s.Waits {
+		out.Waits = append(out.Waits, api.Wait{Kind: string(w.Kind), Service: w.Service, Origin: w.Origin, LeftS: int64(w.Left.Seconds())})
+	}
+	return out
 }
-
-// InstanceUser is the kind of instance that runs as its user.
-const InstanceUser = "user"

@@ -25,6 +25,7 @@ const (
 	KindExportTokens = "export-tokens"
 	KindChangeVault  = "change-vault"
 	KindBackup       = "backup"
+	KindLost         = "lost-method"
 )
 
 // How a request ends.
@@ -42,7 +43,8 @@ const (
 type BeginRequest struct {
 	// Kind is one of the kinds above; "sign-in" if empty.
 	Kind string `json:"kind,omitempty"`
-	// User is the login name of the person asked; the instance's own user if empty.
+	// User is the login name of the person asked; the caller if empty. At a system instance any user may
+	// begin a sign-in for another: it comes from elsewhere then, and says nothing of what the other has.
 	User string `json:"user,omitempty"`
 	// Service names who asks: "mailer" is shown as "app:UID:mailer"; names that begin "pam:" are
 	// root's alone. 1 to 64 of a-z, 0-9, '.', '_' and '-' after the prefix.
@@ -51,7 +53,8 @@ type BeginRequest struct {
 	Require string `json:"require,omitempty"`
 	// TimeoutMS is the deadline in milliseconds, 1,000 to 600,000; policy's own (60 s) if 0.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
-	// Claimed is what the requester says about the occasion. It is shown as claimed.
+	// Claimed is what the requester says about the occasion. It is shown as claimed, unless root says it to
+	// the system instance.
 	Claimed Claimed `json:"claimed,omitzero"`
 	// Key is a key's id where a request is about one key: set-pin, reset, and, if given, add-method
 	// and sign-in.
@@ -65,6 +68,13 @@ type BeginRequest struct {
 	// Code is a token's code that the user has typed already, for a sign-in. Then nobody is asked and no
 	// key blinks: the answer is the approval, or an error such as code_wrong.
 	Code Secret `json:"code,omitempty"`
+	// Unblock is the origin whose block an unblock request lifts; all of them, and the lock of typed codes,
+	// if empty.
+	Unblock string `json:"unblock,omitempty"`
+	// Helpdesk is an administrator's one-time code, with which add-method needs no other approval.
+	Helpdesk Secret `json:"helpdesk_code,omitempty"`
+	// Ticket is what D-Bus's Authorize gave: the user's first method at the system instance needs one.
+	Ticket Secret `json:"ticket,omitempty"`
 }
 
 // The changes of a token that are requests.
@@ -106,18 +116,22 @@ type SlotChange struct {
 	Passphrase Secret `json:"passphrase,omitempty"`
 }
 
-// Claimed is what a requester says about the occasion; nobody vouches for it.
+// Claimed is what a requester says about the occasion. RequestState.Vouched names what is more than that.
 type Claimed struct {
+	// Origin is where the requester sits, as an address or a host's name.
 	Origin  string `json:"origin,omitempty"`
 	Host    string `json:"host,omitempty"`
 	Command string `json:"command,omitempty"`
+	// SSHKey is the fingerprint of the key with which somebody came in by ssh, as in "SHA256:…".
+	SSHKey string `json:"ssh_key,omitempty"`
 }
 
 // MethodSpec says which method a request is about.
 type MethodSpec struct {
-	// ID names an existing method (remove-method, test, resync).
+	// ID names an existing method (remove-method, lost-method, test, resync).
 	ID string `json:"id,omitempty"`
-	// Type of the method to add: "key" or "token".
+	// Type of the method to add: "key", "token" or "recovery" (recovery codes, new ones in the place of
+	// any former).
 	Type string `json:"type,omitempty"`
 	// Serial is the serial number of the token to add.
 	Serial string `json:"serial,omitempty"`
@@ -134,13 +148,17 @@ type MethodSpec struct {
 // RequestState is one line of a request's stream and one request of a listing: the whole state,
 // never a difference.
 type RequestState struct {
-	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`
-	User    string    `json:"user"`
-	Service string    `json:"service"`
-	Place   string    `json:"place"`
-	Require string    `json:"require"`
-	Claimed Claimed   `json:"claimed,omitzero"`
+	ID      string  `json:"id"`
+	Kind    string  `json:"kind"`
+	User    string  `json:"user"`
+	Service string  `json:"service"`
+	Place   string  `json:"place"`
+	Require string  `json:"require"`
+	Claimed Claimed `json:"claimed,omitzero"`
+	// Caller is the user id that began the request.
+	Caller uint32 `json:"caller_uid"`
+	// Vouched names what of service, user, origin, host, command and ssh_key is more than claimed.
+	Vouched []string  `json:"vouched,omitempty"`
 	Begun   time.Time `json:"begun"`
 	// Deadline is when the request expires.
 	Deadline time.Time `json:"deadline"`
@@ -152,6 +170,13 @@ type RequestState struct {
 	Prompts []Prompt `json:"prompts,omitempty"`
 	// Progress says in plain words what is happening, for the asking terminal.
 	Progress string `json:"progress,omitempty"`
+	// Number is what whoever asks from elsewhere shows, and the person at the desk types before a key
+	// blinks. Only the call that began the request is told.
+	Number string `json:"number,omitempty"`
+	// RememberableS is for how many seconds the approval may be remembered, if the person wants that
+	// (POST /v1/requests/ID/remember); 0 if it may not. Remember says that they do.
+	RememberableS int64 `json:"rememberable_s,omitempty"`
+	Remember      bool  `json:"remember,omitempty"`
 
 	// Decision is set when Pending is false.
 	Decision string `json:"decision,omitempty"`
@@ -162,6 +187,8 @@ type RequestState struct {
 	SelfAsserted bool `json:"self_asserted,omitempty"`
 	// LogSeq is the decision's entry in the log.
 	LogSeq uint64 `json:"log_seq,omitempty"`
+	// Grant is the id of the remembered approval that was used, or made.
+	Grant string `json:"grant,omitempty"`
 	// Error says why a request ended that nobody decided, or why it was denied.
 	Error *Error `json:"error,omitempty"`
 	// Methods are the methods that an add-method request registered.
@@ -169,6 +196,8 @@ type RequestState struct {
 	// RecoveryKey is the vault's new recovery key, to be written down. It is told once, to the caller that
 	// began the request, and in no listing or event.
 	RecoveryKey Secret `json:"recovery_key,omitempty"`
+	// RecoveryCodes are the user's new recovery codes, told as RecoveryKey is.
+	RecoveryCodes []Secret `json:"recovery_codes,omitempty"`
 }
 
 // Yield is one line that follows the approval of an export-tokens or backup request. A stream whose last
@@ -186,7 +215,7 @@ type Yield struct {
 
 // Offer is one way to satisfy a request.
 type Offer struct {
-	// Type is "key" or "code".
+	// Type is "key", "code", "recovery", "number" or "click".
 	Type string `json:"type"`
 	// Key and KeyName name the key that is offered.
 	Key     string `json:"key,omitempty"`
@@ -196,7 +225,8 @@ type Offer struct {
 	MethodName string `json:"method_name,omitempty"`
 	// State is "waiting" (not yet begun), "touch" (the key blinks), "pick" (another request waits for
 	// the same key), "paused" (blinking stopped; pick the request to go on), "pin" (waits for the
-	// PIN), "code" (waits for a code to be typed), "failed" or "done".
+	// PIN), "code" (waits for a code to be typed), "number" (waits for the number to be typed at the
+	// desk), "approve" (waits for a plain yes there), "failed" or "done".
 	State string `json:"state"`
 	// Reason says why State is "failed".
 	Reason *Error `json:"reason,omitempty"`
@@ -208,6 +238,8 @@ const (
 	PromptPIN     = "pin"
 	PromptCode    = "code"
 	PromptConfirm = "confirm"
+	PromptNumber  = "number"
+	PromptApprove = "approve"
 )
 
 // Prompt is something that a person is asked to do.
@@ -238,6 +270,16 @@ type Answer struct {
 	Code Secret `json:"code,omitempty"`
 	// Confirm answers a confirm prompt: what was typed.
 	Confirm string `json:"confirm,omitempty"`
+	// Number answers a number prompt: the two digits that the screen of whoever asks shows. It is taken at
+	// the desk alone.
+	Number string `json:"number,omitempty"`
+	// Approve answers an approve prompt, at the desk alone.
+	Approve bool `json:"approve,omitempty"`
+}
+
+// Remember is the body of POST /v1/requests/ID/remember.
+type Remember struct {
+	Remember bool `json:"remember"`
 }
 
 // Key is a plugged security key, from GET /v1/keys.
@@ -287,13 +329,23 @@ type Method struct {
 	Suspect bool `json:"suspect,omitempty"`
 	// Serial is a token's serial number.
 	Serial string `json:"serial,omitempty"`
+	// Left is how many recovery codes are left, of a method of type "recovery".
+	Left *int `json:"left,omitempty"`
 }
 
 // MethodPatch is the body of PATCH /v1/methods/ID. What is left out stays.
 type MethodPatch struct {
+	// User is whose method it is, for root; the caller's own if empty.
+	User    string  `json:"user,omitempty"`
 	Name    *string `json:"name,omitempty"`
 	Default *bool   `json:"default,omitempty"`
 }
+
+// The kinds of instance.
+const (
+	InstanceUser   = "user"   // runs as its user
+	InstanceSystem = "system" // serves the whole machine
+)
 
 // Status is the answer of GET /v1/status.
 type Status struct {
@@ -306,14 +358,30 @@ type Status struct {
 	Place    string    `json:"place"`
 	Pending  int       `json:"pending"`
 	Methods  int       `json:"methods"`
-	Tokens   int       `json:"tokens"` // in the registry
-	Keys     int       `json:"keys"`
-	Vault    Vault     `json:"vault"`
-	LogSeq   uint64    `json:"log_seq"`
-	LogHead  string    `json:"log_head"` // hexadecimal
-	Bus      string    `json:"bus"`      // "connected", "off" or why not
-	Helper   string    `json:"helper"`   // "ready" or what is wrong
-	Problems []string  `json:"problems,omitempty"`
+	// MinMethods is how many methods policy wants the user to have.
+	MinMethods int `json:"min_methods,omitempty"`
+	// CodesLeft is how many recovery codes are left, where there are any.
+	CodesLeft int `json:"codes_left,omitempty"`
+	Grants    int `json:"grants"`
+	// Waits are from where no request may begin for a while.
+	Waits []Wait `json:"waits,omitempty"`
+	// Short names, for an administrator, the users who have fewer methods than policy wants.
+	Short   []string `json:"short_of_methods,omitempty"`
+	Tokens  int      `json:"tokens"` // in the registry
+	Keys    int      `json:"keys"`
+	Vault   Vault    `json:"vault"`
+	LogSeq  uint64   `json:"log_seq"`
+	LogHead string   `json:"log_head"` // hexadecimal
+	// LogKey is the Ed25519 public key with which the log is signed.
+	LogKey []byte `json:"log_key,omitempty"`
+	// Places says where it is learnt where callers sit: "connected" to the session manager, "off", or why
+	// it cannot be told.
+	Places string `json:"places"`
+	// Policy is where policy comes from, or why the one before is still in force.
+	Policy   string   `json:"policy"`
+	Bus      string   `json:"bus"`    // "connected", "off" or why not
+	Helper   string   `json:"helper"` // "ready" or what is wrong
+	Problems []string `json:"problems,omitempty"`
 }
 
 // LogEntry is one decision, from GET /v1/log.
@@ -335,6 +403,10 @@ type LogEntry struct {
 	MethodName   string    `json:"method_name,omitempty"`
 	Origin       string    `json:"origin,omitempty"`
 	Host         string    `json:"host,omitempty"`
+	SSHKey       string    `json:"ssh_key,omitempty"`
+	Vouched      []string  `json:"vouched,omitempty"`
+	Tried        []string  `json:"tried,omitempty"`
+	Grant        string    `json:"grant,omitempty"`
 	Executable   string    `json:"executable,omitempty"`
 	CommandHash  string    `json:"command_sha256,omitempty"`
 	SelfAsserted bool      `json:"self_asserted,omitempty"`
@@ -355,11 +427,15 @@ type Receipt struct {
 	Signature  []byte `json:"signature"`
 }
 
-// LogPage is the answer of GET /v1/log?after=SEQ&limit=N&request=ID.
+// LogPage is the answer of GET /v1/log. Its parameters are after=SEQ, before=SEQ, limit=N, newest=true,
+// user=NAME (or everybody=true, for administrators), request=ID, service=NAME, decision=WORD, kind=KIND,
+// method=ID, and since= and until= (RFC 3339).
 type LogPage struct {
 	Entries []LogEntry `json:"entries"`
-	// More is true where entries follow the last one.
-	More bool `json:"more"`
+	// More is true where others may follow; Next is the after= to go on with, or with newest=true the
+	// before=. A page may be empty although others follow.
+	More bool   `json:"more"`
+	Next uint64 `json:"next,omitempty"`
 }
 
 // Event is one line of GET /v1/events. The first has Snapshot; each later one exactly one of the
@@ -369,6 +445,8 @@ type Event struct {
 	Snapshot *Snapshot     `json:"snapshot,omitempty"`
 	Request  *RequestState `json:"request,omitempty"`
 	Methods  *[]Method     `json:"methods,omitempty"`
+	// Log is the number of the newest entry of the user's log.
+	Log uint64 `json:"log,omitempty"`
 	// Lagged is true on the last line sent to a reader that was too slow: read a new snapshot.
 	Lagged bool `json:"lagged,omitempty"`
 }

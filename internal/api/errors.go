@@ -61,6 +61,17 @@ const (
 	CodeSecretWeak    Code = "secret_weak"
 	CodeLastSlot      Code = "last_slot"
 	CodeKeeperAway    Code = "keyring_away"
+	CodePlace         Code = "wrong_place"
+	CodeAsker         Code = "asker_is_approver"
+	CodeKeyModel      Code = "key_model"
+	CodeCannotAsk     Code = "cannot_ask"
+	CodeTooFast       Code = "too_fast"
+	CodeThrottled     Code = "throttled"
+	CodeBlocked       Code = "blocked"
+	CodeNotRemembered Code = "not_rememberable"
+	CodeNotFirst      Code = "not_authorized"
+	CodeHelpdesk      Code = "helpdesk_code_wrong"
+	CodeLogBroken     Code = "log_broken"
 )
 
 // Exit codes of the fob command.
@@ -140,6 +151,17 @@ var meanings = map[Code]Meaning{
 	CodeSecretWeak:    {422, busPrefix + "SecretWeak", ExitUsage},
 	CodeLastSlot:      {409, busPrefix + "LastSlot", ExitUsage},
 	CodeKeeperAway:    {409, busPrefix + "KeyringAway", ExitDevice},
+	CodePlace:         {403, busPrefix + "WrongPlace", ExitForbidden},
+	CodeAsker:         {403, busPrefix + "AskerIsApprover", ExitForbidden},
+	CodeKeyModel:      {403, busPrefix + "KeyModel", ExitForbidden},
+	CodeCannotAsk:     {409, busPrefix + "CannotAsk", ExitNotFound},
+	CodeTooFast:       {429, busPrefix + "TooFast", ExitLocked},
+	CodeThrottled:     {429, busPrefix + "Throttled", ExitLocked},
+	CodeBlocked:       {429, busPrefix + "Blocked", ExitLocked},
+	CodeNotRemembered: {409, busPrefix + "NotRememberable", ExitUsage},
+	CodeNotFirst:      {403, busPrefix + "NotAuthorized", ExitForbidden},
+	CodeHelpdesk:      {403, busPrefix + "HelpdeskCodeWrong", ExitDenied},
+	CodeLogBroken:     {409, busPrefix + "LogBroken", ExitInternal},
 }
 
 // Codes lists every code, in no order.

@@ -116,12 +116,12 @@ const firstUID = 3_000_000
 
 func (h *house) moveIn(ctx context.Context, v *vault.Vault, dir string, n int) (l *lodger, err error) {
 	uid := uint32(firstUID + n)
-	owner := signin.Owner{UID: uid, Name: fmt.Sprintf("user%d", n)}
+	owner := signin.Person{UID: uid, Name: fmt.Sprintf("user%d", n)}
 	l = &lodger{fob: fob{n: n}}
 	l.engine, err = signin.New(signin.Config{
-		Store: h.store, Owner: owner, Place: caller.PlaceLocal, SelfAsserted: true, Vault: v,
-		Users: func(context.Context, []string) (map[string]signin.Owner, error) {
-			return map[string]signin.Owner{owner.Name: owner}, nil
+		Store: h.store, Owner: owner, Vault: v,
+		Users: func(context.Context, []string) (map[string]signin.Person, error) {
+			return map[string]signin.Person{owner.Name: owner}, nil
 		},
 		Devices:  fido.NewDevices(noDevices{}),
 		Discover: func() ([]fido.Key, []fido.Problem, error) { return nil, nil, nil },
@@ -130,7 +130,7 @@ func (h *house) moveIn(ctx context.Context, v *vault.Vault, dir string, n int) (
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	l.server = socketapi.New(socketapi.Config{Engine: l.engine, Owner: uid, Place: caller.PlaceLocal, Errors: wire.NewErrors(log), Log: log})
+	l.server = socketapi.New(socketapi.Config{Engine: l.engine, Instance: caller.Instance{Owner: uid}, Errors: wire.NewErrors(log), Log: log})
 	path := filepath.Join(dir, fmt.Sprintf("%d.sock", n))
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -144,7 +144,7 @@ func (h *house) moveIn(ctx context.Context, v *vault.Vault, dir string, n int) (
 		return l, err
 	}
 	l.answers = bufio.NewReader(l.conn)
-	who := caller.Caller{UID: uid, Door: caller.DoorSocket, Place: caller.PlaceLocal}
+	who := caller.Caller{UID: uid, Door: caller.DoorSocket}
 	imp, err := l.engine.BeginImport(who, signin.ImportOptions{})
 	if err != nil {
 		return l, err
@@ -179,7 +179,7 @@ func (l *lodger) activate(ctx context.Context, who caller.Caller) error {
 			answered = p.ID
 			code, err := l.fob.press()
 			if err == nil {
-				err = l.engine.Answer(who, r.ID(), signin.Answer{Prompt: p.ID, Code: secret.New([]byte(code))})
+				err = l.engine.Answer(ctx, who, r.ID(), signin.Answer{Prompt: p.ID, Code: secret.New([]byte(code))})
 			}
 			if err != nil {
 				return fmt.Errorf("cannot register the fob: %w", err)

@@ -25,8 +25,6 @@ type Caller struct {
 	Accepted time.Duration
 	// Door is the way by which the caller came.
 	Door Door
-	// Place is where the caller sits.
-	Place Place
 }
 
 // Door names a way into the daemon.
@@ -48,55 +46,64 @@ const (
 	PlaceUnknown Place = "unknown"
 )
 
+// Instance says whom a daemon serves, as far as access goes.
+type Instance struct {
+	// System is set for the machine's own instance, which serves everybody.
+	System bool
+	// Owner is the user to whom a user instance belongs.
+	Owner uint32
+}
+
 // Access is the rule that a door's method declares beside its handler: who may call it at all.
 // The zero value is an undeclared rule and lets nobody in.
 type Access int
 
-// The rules.
+// The rules. What a user may see and change is still only their own: the engine keeps that.
 const (
 	accessUndeclared Access = iota
-	// AccessOwner admits the user to whom a user instance belongs.
+	// AccessOwner admits the user to whom a user instance belongs, and every local user to the system's:
+	// each for what is their own, and root for anybody's.
 	AccessOwner
-	// AccessRoot admits uid 0 only.
+	// AccessAdmin admits whoever may change what is everybody's: the owner of a user instance, and root
+	// at the system's.
+	AccessAdmin
+	// AccessRoot admits uid 0 of the system instance only.
 	AccessRoot
-	// AccessAny admits every authenticated local user; what they see is still only their own.
-	AccessAny
 )
 
 // Declared reports whether a is one of the named rules.
-func (a Access) Declared() bool { return a > accessUndeclared && a <= AccessAny }
+func (a Access) Declared() bool { return a > accessUndeclared && a <= AccessRoot }
 
 // String is the rule's name.
 func (a Access) String() string {
 	switch a {
 	case AccessOwner:
 		return "owner"
+	case AccessAdmin:
+		return "admin"
 	case AccessRoot:
 		return "root"
-	case AccessAny:
-		return "any"
 	default:
 		return "undeclared"
 	}
 }
 
-// Check fails with ErrForbidden unless c may call a method with rule a on an instance that belongs
-// to the user with id owner.
-func (a Access) Check(c Caller, owner uint32) error {
+// Check fails with ErrForbidden unless c may call a method with rule a.
+func (a Access) Check(c Caller, i Instance) error {
 	if c.Door == "" {
 		return fmt.Errorf("%w: the caller is not identified", ErrForbidden)
 	}
-	switch a {
-	case AccessOwner:
-		if c.UID == owner {
-			return nil
-		}
-	case AccessRoot:
-		if c.UID == 0 {
-			return nil
-		}
-	case AccessAny:
+	switch {
+	case !i.System && c.UID != i.Owner:
+		return fmt.Errorf("%w: this is another user's daemon", ErrForbidden)
+	case a == AccessOwner, a == AccessAdmin && !i.System:
 		return nil
+	case a == AccessAdmin && c.UID == 0, a == AccessRoot && i.System && c.UID == 0:
+		return nil
+	case a == AccessAdmin:
+		return fmt.Errorf("%w: this is an administrator's to do, as root", ErrForbidden)
+	case a == AccessRoot:
+		return fmt.Errorf("%w: this is root's to do, and the system's fobd alone can", ErrForbidden)
 	}
-	return fmt.Errorf("%w: uid %d may not do this (needs: %s)", ErrForbidden, c.UID, a)
+	return fmt.Errorf("%w: nobody may do this", ErrForbidden)
 }

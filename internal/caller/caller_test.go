@@ -16,24 +16,32 @@ func TestAccess(t *testing.T) {
 	other := caller.Caller{UID: 1001, Door: caller.DoorSocket}
 	root := caller.Caller{UID: 0, Door: caller.DoorBus}
 	nobody := caller.Caller{UID: 1000} // no door vouches for it
+	nobodyRoot := caller.Caller{}
+	mine, system := caller.Instance{Owner: 1000}, caller.Instance{System: true}
 	var undeclared caller.Access
 	cases := []struct {
 		rule    caller.Access
 		who     caller.Caller
+		where   caller.Instance
 		allowed bool
 	}{
-		{caller.AccessOwner, me, true}, {caller.AccessOwner, other, false}, {caller.AccessOwner, root, false},
-		{caller.AccessRoot, root, true}, {caller.AccessRoot, me, false},
-		{caller.AccessAny, other, true}, {caller.AccessAny, nobody, false}, {caller.AccessOwner, nobody, false},
-		{undeclared, me, false}, {undeclared, root, false}, {caller.Access(99), root, false},
+		{caller.AccessOwner, me, mine, true}, {caller.AccessOwner, other, mine, false}, {caller.AccessOwner, root, mine, false},
+		{caller.AccessAdmin, me, mine, true}, {caller.AccessAdmin, other, mine, false}, {caller.AccessAdmin, root, mine, false},
+		{caller.AccessRoot, me, mine, false}, {caller.AccessRoot, root, mine, false},
+		{caller.AccessOwner, me, system, true}, {caller.AccessOwner, other, system, true}, {caller.AccessOwner, root, system, true},
+		{caller.AccessAdmin, me, system, false}, {caller.AccessAdmin, root, system, true},
+		{caller.AccessRoot, me, system, false}, {caller.AccessRoot, root, system, true},
+		{caller.AccessRoot, root, caller.Instance{Owner: 0}, false}, // root's own instance is a user's
+		{caller.AccessOwner, nobody, mine, false}, {caller.AccessOwner, nobody, system, false}, {caller.AccessRoot, nobodyRoot, system, false},
+		{undeclared, me, mine, false}, {undeclared, root, system, false}, {caller.Access(99), root, system, false}, {caller.Access(99), me, mine, false},
 	}
 	for _, c := range cases {
-		err := c.rule.Check(c.who, 1000)
+		err := c.rule.Check(c.who, c.where)
 		if (err == nil) != c.allowed || (err != nil && !errors.Is(err, caller.ErrForbidden)) {
-			t.Errorf("rule %v for %+v: %v", c.rule, c.who, err)
+			t.Errorf("rule %v for %+v at %+v: %v", c.rule, c.who, c.where, err)
 		}
 	}
-	if undeclared.Declared() || caller.Access(99).Declared() || !caller.AccessAny.Declared() {
+	if undeclared.Declared() || caller.Access(99).Declared() || !caller.AccessRoot.Declared() {
 		t.Error("Declared is wrong")
 	}
 }

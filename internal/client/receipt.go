@@ -1,9 +1,11 @@
 package client
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,21 +43,12 @@ func CheckReceipt(e api.LogEntry) (Approval, error) {
 	if err != nil {
 		return Approval{}, fmt.Errorf("%w: %w", ErrReceipt, err)
 	}
-	for _, field := range []struct{ name, signed, logged string }{
-		{"instance", rpPrefix + signed.Instance, r.RPID},
-		{"request", signed.Request, e.Request},
-		{"kind", signed.Kind, e.Kind},
-		{"required strength", signed.Require, e.Require},
-		{"user", signed.User, e.User},
-		{"service", signed.Service, e.Service},
-		{"place", signed.Place, e.Place},
-		{"origin", signed.Origin, e.Origin},
-		{"host", signed.Host, e.Host},
-	} {
-		if field.signed != field.logged {
-			return Approval{}, fmt.Errorf("%w: the key signed the %s %q, the log says %q",
-				ErrReceipt, field.name, field.signed, field.logged)
-		}
+	err = signed.Agrees(fido.ClientData{
+		Instance: strings.TrimPrefix(r.RPID, rpPrefix), Request: e.Request, Kind: e.Kind, Require: e.Require, User: e.User, Service: e.Service,
+		Place: e.Place, Origin: e.Origin, Host: e.Host, Executable: e.Executable, CommandHash: e.CommandHash, SSHKey: e.SSHKey,
+	})
+	if err != nil || !strings.HasPrefix(r.RPID, rpPrefix) {
+		return Approval{}, fmt.Errorf("%w: %w", ErrReceipt, cmp.Or(err, errors.New("it is no RP ID of Fob's")))
 	}
 	if e.Strength == "verified" && !proof.UserVerified {
 		return Approval{}, fmt.Errorf("%w: the log says verified, but the key did not check a PIN or fingerprint", ErrReceipt)

@@ -44,29 +44,39 @@ type ClientData struct {
 	Place    string
 	Origin   string
 	Host     string
-	Command  string // as displayed
-	Method   string // the method being added or removed; left out if empty
-	Nonce    []byte // NonceLen random bytes
-	Time     time.Time
+	Command  string // as displayed; empty since the log keeps no command, and read in receipts from before
+	// Executable and CommandHash (SHA-256 of the command as displayed, in hexadecimal) stand for the command;
+	// left out if empty, as are SSHKey and Method.
+	Executable  string
+	CommandHash string
+	SSHKey      string // fingerprint of the key with which the requester came in by ssh
+	Method      string // the method being added or removed
+	Nonce       []byte // NonceLen random bytes
+	Time        time.Time
 }
 
 // clientDataJSON is the encoding, in its order.
 type clientDataJSON struct {
-	Type     string    `json:"type"`
-	Instance string    `json:"instance"`
-	Request  string    `json:"request"`
-	Kind     string    `json:"kind"`
-	Require  string    `json:"require"`
-	User     string    `json:"user"`
-	UID      uint32    `json:"uid"`
-	Service  string    `json:"service"`
-	Place    string    `json:"place"`
-	Origin   string    `json:"origin"`
-	Host     string    `json:"host"`
-	Command  string    `json:"command"`
-	Method   string    `json:"method,omitempty"`
-	Nonce    string    `json:"nonce"` // base64url without padding
-	Time     time.Time `json:"time"`
+	Type     string `json:"type"`
+	Instance string `json:"instance"`
+	Request  string `json:"request"`
+	Kind     string `json:"kind"`
+	Require  string `json:"require"`
+	User     string `json:"user"`
+	UID      uint32 `json:"uid"`
+	Service  string `json:"service"`
+	Place    string `json:"place"`
+	Origin   string `json:"origin"`
+	Host     string `json:"host"`
+	Command  string `json:"command"`
+
+	Executable  string `json:"executable,omitempty"`
+	CommandHash string `json:"command_sha256,omitempty"`
+	SSHKey      string `json:"ssh_key,omitempty"`
+
+	Method string    `json:"method,omitempty"`
+	Nonce  string    `json:"nonce"` // base64url without padding
+	Time   time.Time `json:"time"`
 }
 
 // Encode returns c's one encoding, JSON without white space or HTML escapes, and its SHA-256, the
@@ -76,7 +86,7 @@ func (c ClientData) Encode() (verbatim []byte, hash [32]byte, err error) {
 	if len(c.Nonce) != NonceLen {
 		return nil, hash, fmt.Errorf("%w: a nonce of %d bytes instead of %d", ErrClientData, len(c.Nonce), NonceLen)
 	}
-	for _, s := range []string{c.Instance, c.Request, c.Kind, c.Require, c.User, c.Service, c.Place, c.Origin, c.Host, c.Command, c.Method} {
+	for _, s := range []string{c.Instance, c.Request, c.Kind, c.Require, c.User, c.Service, c.Place, c.Origin, c.Host, c.Command, c.Executable, c.CommandHash, c.SSHKey, c.Method} {
 		if !utf8.ValidString(s) {
 			return nil, hash, fmt.Errorf("%w: text that is not UTF-8", ErrClientData)
 		}
@@ -87,7 +97,7 @@ func (c ClientData) Encode() (verbatim []byte, hash [32]byte, err error) {
 	err = enc.Encode(clientDataJSON{
 		Type: ClientDataType, Instance: c.Instance, Request: c.Request, Kind: c.Kind, Require: c.Require,
 		User: c.User, UID: c.UID, Service: c.Service, Place: c.Place, Origin: c.Origin, Host: c.Host,
-		Command: c.Command, Method: c.Method,
+		Command: c.Command, Executable: c.Executable, CommandHash: c.CommandHash, SSHKey: c.SSHKey, Method: c.Method,
 		Nonce: base64.RawURLEncoding.EncodeToString(c.Nonce), Time: c.Time.UTC(),
 	})
 	if err != nil {
@@ -98,6 +108,33 @@ func (c ClientData) Encode() (verbatim []byte, hash [32]byte, err error) {
 		return nil, hash, fmt.Errorf("%w: %d bytes are too long", ErrClientData, len(verbatim))
 	}
 	return verbatim, sha256.Sum256(verbatim), nil
+}
+
+// Agrees fails unless c says the same of the request as logged does: all fields but Type, UID, Method, Nonce
+// and Time. What a receipt from before executables were signed does not say agrees with anything.
+func (c ClientData) Agrees(logged ClientData) error {
+	for _, f := range []struct {
+		name, signed, logged string
+		later                bool
+	}{
+		{"instance", c.Instance, logged.Instance, false},
+		{"request", c.Request, logged.Request, false},
+		{"kind", c.Kind, logged.Kind, false},
+		{"required strength", c.Require, logged.Require, false},
+		{"user", c.User, logged.User, false},
+		{"service", c.Service, logged.Service, false},
+		{"place", c.Place, logged.Place, false},
+		{"origin", c.Origin, logged.Origin, false},
+		{"host", c.Host, logged.Host, false},
+		{"executable", c.Executable, logged.Executable, true},
+		{"command's hash", c.CommandHash, logged.CommandHash, true},
+		{"SSH key", c.SSHKey, logged.SSHKey, true},
+	} {
+		if f.signed != f.logged && !(f.later && c.Command != "" && f.signed == "") {
+			return fmt.Errorf("%w: the key signed the %s %q, the log says %q", ErrClientData, f.name, f.signed, f.logged)
+		}
+	}
+	return nil
 }
 
 // DecodeClientData reads what Encode wrote and nothing else: another type, a field that is unknown,
@@ -123,7 +160,7 @@ func DecodeClientData(b []byte) (ClientData, error) {
 	c := ClientData{
 		Type: j.Type, Instance: j.Instance, Request: j.Request, Kind: j.Kind, Require: j.Require,
 		User: j.User, UID: j.UID, Service: j.Service, Place: j.Place, Origin: j.Origin, Host: j.Host,
-		Command: j.Command, Method: j.Method, Nonce: nonce, Time: j.Time.UTC(),
+		Command: j.Command, Executable: j.Executable, CommandHash: j.CommandHash, SSHKey: j.SSHKey, Method: j.Method, Nonce: nonce, Time: j.Time.UTC(),
 	}
 	again, _, err := c.Encode()
 	if err != nil {

@@ -52,6 +52,17 @@ func TestClientData(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
+	t.Run("has an executable and a hash in the place of a command", func(t *testing.T) {
+		c := sample()
+		c.Command, c.Executable, c.CommandHash, c.SSHKey = "", "/usr/bin/mail", "00ff", "SHA256:x"
+		b, _, err := c.Encode()
+		if err != nil || !strings.Contains(string(b), `"command":"","executable":"/usr/bin/mail","command_sha256":"00ff","ssh_key":"SHA256:x","nonce"`) {
+			t.Errorf("got %s, %v", b, err)
+		}
+		if got, err := fido.DecodeClientData(b); err != nil || got.Executable != c.Executable || got.CommandHash != c.CommandHash || got.SSHKey != c.SSHKey {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
 	t.Run("decodes what it encoded", func(t *testing.T) {
 		got, err := fido.DecodeClientData([]byte(sampleEncoded))
 		if diff := cmp.Diff(sample(), got); err != nil || diff != "" {

@@ -26,6 +26,8 @@ type Type string
 const (
 	TypeKey   Type = "key"   // a credential on a security key
 	TypeToken Type = "token" // a hardware token whose codes are verified here
+	// TypeRecovery is a set of recovery codes, which package recovery keeps: a way back, not a way in.
+	TypeRecovery Type = "recovery"
 )
 
 // Method is one registered method of a user.

@@ -65,6 +65,33 @@ func OnlyOf(tx *store.Tx, uid uint32) ([]Method, error) {
 	return List(tx, uid)
 }
 
+// Each calls do with every method of every user, by uid, until it fails.
+func Each(tx *store.Tx, do func(Method) error) error {
+	for item, err := range bucket.All(tx, nil) {
+		if err != nil {
+			return err
+		}
+		if err := do(item.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Count counts the methods of all users.
+func Count(tx *store.Tx) (n int, err error) {
+	err = Each(tx, func(Method) error { n++; return nil })
+	return n, err
+}
+
+// Any reports whether anybody has a method.
+func Any(tx *store.Tx) (bool, error) {
+	for _, err := range bucket.All(tx, nil) {
+		return true, err
+	}
+	return false, nil
+}
+
 // Get gives one method of the user, or ErrNotFound.
 func Get(tx *store.Tx, uid uint32, id string) (Method, error) {
 	m, err := bucket.Get(tx, key(uid, id))

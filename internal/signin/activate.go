@@ -22,7 +22,7 @@ func (r *Request) canActivate() error {
 		return err
 	})
 	if err == nil {
-		err = t.MayActivate(r.uid())
+		err = t.MayActivate(r.user.UID)
 	}
 	if err == nil {
 		err = r.canType()
@@ -49,7 +49,7 @@ func (r *Request) activate() (outcome, error) {
 		return outcome{}, err
 	}
 	m := method.Method{
-		ID: id, UID: r.uid(), User: r.e.cfg.Owner.Name, Type: method.TypeToken, Name: r.ask.Method.Name,
+		ID: id, UID: r.user.UID, User: r.user.Name, Type: method.TypeToken, Name: r.ask.Method.Name,
 		Added: r.e.cfg.Clock.Now().UTC(), Token: &method.Token{Serial: t.Serial},
 	}
 	p := proof{
@@ -68,6 +68,9 @@ func (r *Request) activate() (outcome, error) {
 			return m, r.seedStep(tx, seeds, t, now, step)
 		},
 		apply: r.afterStepUp(func(tx *store.Tx) error {
+			if err := r.spendHelp(tx); err != nil {
+				return err
+			}
 			stored, err := method.Add(tx, m)
 			if err != nil {
 				return err
@@ -81,7 +84,7 @@ func (r *Request) activate() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	r.e.announceMethods()
+	r.e.announceMethods(r.user)
 	return outcome{view: func(v *View) {
 		out.view(v)
 		v.Methods = []method.Method{m}
@@ -102,8 +105,8 @@ func (r *Request) canResync() error {
 		return err
 	}
 	r.stepUpNeed()
-	if r.ask.Require > policy.Code {
-		return r.canApprove()
+	if r.ask.Require > policy.Code && !r.mayDoWithout() {
+		return r.canApprove(r.byStrongest())
 	}
 	return nil
 }
@@ -115,7 +118,7 @@ func (r *Request) resync() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if r.ask.Require > policy.Code {
+	if r.ask.Require > policy.Code && !r.mayDoWithout() {
 		if err := r.stepUp(); err != nil {
 			return outcome{}, err
 		}
@@ -129,7 +132,7 @@ func (r *Request) resync() (outcome, error) {
 		apply: r.afterStepUp(nil),
 	})
 	if err == nil {
-		r.e.announceMethods()
+		r.e.announceMethods(r.user)
 	}
 	return out, err
 }

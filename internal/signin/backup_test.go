@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -174,7 +175,7 @@ func TestVaultSlots(t *testing.T) {
 		}
 
 		d.enrol(k, nil)
-		sub, err := d.Subscribe(d.me)
+		sub, err := d.Subscribe(context.Background(), d.me)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,6 +211,7 @@ func TestVaultSlots(t *testing.T) {
 		if r.Yield().RecoveryKey != nil {
 			t.Error("a recovery key that was denied")
 		}
+		time.Sleep(31 * time.Second) // who was denied waits
 		r = d.ask(ask(signin.VaultAsk{Action: signin.SlotChange, ID: slots()[0].ID}))
 		d.touch(k)
 		d.wants(r, signin.Approved)

@@ -95,6 +95,15 @@ func (b *board) methodsChanged(uid uint32, ms []method.Method) {
 	b.tell(uid, Event{Methods: ms, MethodsChanged: true})
 }
 
+// logged tells that the log has grown, those whose it is.
+func (b *board) logged(seq uint64, uids ...uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, uid := range uids {
+		b.tell(uid, Event{LogSeq: seq})
+	}
+}
+
 // pending gives the user's pending requests, those begun by root first, then the oldest.
 func (b *board) pending(uid uint32) []View {
 	b.mu.Lock()

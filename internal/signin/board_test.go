@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,7 @@ func TestSubscribe(t *testing.T) {
 		d.enrol(k, nil)
 		first := d.ask(signin.Ask{Service: "first"})
 		synctest.Wait()
-		s, err := d.Subscribe(d.me)
+		s, err := d.Subscribe(context.Background(), d.me)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,7 +34,7 @@ func TestSubscribe(t *testing.T) {
 			t.Errorf("the last event is %+v", last)
 		}
 		for range 300 { // more than anyone may be behind
-			if _, err := d.RenameMethod(t.Context(), d.me, s.Methods[0].ID, "Key aa"); err != nil {
+			if _, err := d.RenameMethod(t.Context(), d.me, "", s.Methods[0].ID, "Key aa"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -44,7 +45,7 @@ func TestSubscribe(t *testing.T) {
 		}
 		stranger := d.me
 		stranger.UID++
-		if _, err := d.Subscribe(stranger); !errors.Is(err, caller.ErrForbidden) {
+		if _, err := d.Subscribe(context.Background(), stranger); !errors.Is(err, caller.ErrForbidden) {
 			t.Errorf("another user's subscription: %v", err)
 		}
 	}, k)

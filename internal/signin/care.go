@@ -207,9 +207,9 @@ func (r *Request) namesOn(k fido.Key) string {
 
 // cares puts the end of a request about a key itself on disk.
 func (r *Request) cares(reason string) (outcome, error) {
-	seq, err := r.commit(nil, r.entry(Approved, reason))
+	out, err := r.commit(true, nil, r.entry(Approved, reason))
 	if err != nil {
 		return outcome{}, fmt.Errorf("the key was changed, but the log could not be written: %w", err)
 	}
-	return outcome{view: func(v *View) { v.LogSeq = seq }}, nil
+	return out, nil
 }

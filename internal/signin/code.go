@@ -30,7 +30,7 @@ const wrongCode = "wrong-code"
 // one is approved at most.
 func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, error) {
 	defer a.Code.Wipe()
-	code, err := oath.ParseCode(a.Code)
+	code, err := parseTyped(a.Code)
 	if err != nil {
 		return View{}, err
 	}
@@ -38,7 +38,7 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	if a.Kind != "" && a.Kind != KindSignIn {
 		return View{}, fmt.Errorf("%w: only a sign-in can be begun with a code", ErrBadRequest)
 	}
-	r, err := e.admit(c, a, (*Request).canCode)
+	r, err := e.admit(ctx, c, a, (*Request).canCode)
 	if err != nil {
 		return View{}, err
 	}
@@ -48,7 +48,7 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	defer e.running.Done()
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(errCancelled)
-	out, err := r.decideByCode(code, true, r.checkOne(r.methods), "", nil)
+	out, err := r.decideByCode(code, true, r.checkTyped(r.byPolicy()), "", nil)
 	if err != nil {
 		return View{}, err
 	}
@@ -62,21 +62,31 @@ func (r *Request) canCode() error {
 	if len(r.methods) == 0 {
 		return ErrNoMethod
 	}
-	if r.ask.Require > policy.Code {
+	w := r.byPolicy()
+	byToken, byRecovery := w.typed && len(method.Of(r.methods, method.TypeToken)) > 0, w.recovery && len(method.Of(r.methods, method.TypeRecovery)) > 0
+	switch {
+	case byToken || byRecovery:
+		return nil
+	case !w.typed:
 		return fmt.Errorf("%w: a code proves less than %s", ErrWeaker, r.ask.Require)
 	}
-	if len(method.Of(r.methods, method.TypeToken)) == 0 {
-		return ErrNoToken
-	}
-	return nil
+	return ErrNoToken
 }
 
-// codeProblem says why none of the methods' codes could be typed now; nil if one could.
-func (r *Request) codeProblem(ms []method.Method) error {
-	tokens := method.Of(ms, method.TypeToken)
-	if r.ask.Require > policy.Code {
-		return fmt.Errorf("%w (%s is needed)", ErrNotStrong, r.ask.Require)
+// codeProblem says why nothing could be typed now that is enough; nil if something could.
+func (r *Request) codeProblem(w wanted) error {
+	if w.recovery && len(method.Of(w.methods, method.TypeRecovery)) > 0 {
+		return r.notLockedOut()
 	}
+	if !w.typed {
+		return fmt.Errorf("%w (%s is needed)", ErrNotStrong, w.need)
+	}
+	return r.tokenProblem(w)
+}
+
+// tokenProblem says why no token's code could be typed now.
+func (r *Request) tokenProblem(w wanted) error {
+	tokens := method.Of(w.methods, method.TypeToken)
 	if len(tokens) == 0 {
 		return ErrNoToken
 	}
@@ -101,8 +111,13 @@ func (r *Request) canType() error {
 	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
 		return err
 	}
+	return r.notLockedOut()
+}
+
+// notLockedOut fails while typed answers are refused.
+func (r *Request) notLockedOut() error {
 	return r.e.cfg.Store.View(func(tx *store.Tx) error {
-		return lockout.Check(tx, r.uid(), r.from(), r.e.cfg.Clock.Moment())
+		return lockout.Check(tx, r.user.UID, r.from(), r.e.cfg.Clock.Moment())
 	})
 }
 
@@ -115,41 +130,54 @@ func endsCodes(err error) bool {
 // codeOffer is the standing offer to type a code.
 type codeOffer struct {
 	r     *Request
-	names string
+	shown string // what may be typed
 	open  *openPrompt
 }
 
-// offerCodes asks for a code of one of the methods.
-func (r *Request) offerCodes(ms []method.Method) *codeOffer {
+// offerCodes asks for a code of one of the methods: a token's, or a recovery code.
+func (r *Request) offerCodes(w wanted) *codeOffer {
 	c := &codeOffer{r: r}
-	tokens := method.Of(ms, method.TypeToken)
-	slices.SortStableFunc(tokens, func(a, b method.Method) int {
-		switch {
-		case a.Default == b.Default:
-			return 0
-		case a.Default:
-			return -1
-		default:
-			return 1
+	var shown []string
+	if w.typed && r.tokenProblem(w) == nil {
+		tokens := method.Of(w.methods, method.TypeToken)
+		slices.SortStableFunc(tokens, func(a, b method.Method) int { return defaultFirst(a.Default, b.Default) })
+		var names []string
+		for _, m := range tokens {
+			names = append(names, "“"+m.Name+"”")
 		}
-	})
-	var names []string
-	for _, m := range tokens {
-		names = append(names, "“"+m.Name+"”")
+		shown = append(shown, "the code that "+strings.Join(names, " or ")+" shows")
+		offer := Offer{Type: OfferByCode, State: OfferCode}
+		if len(tokens) == 1 {
+			offer.MethodID, offer.MethodName = tokens[0].ID, tokens[0].Name
+		}
+		r.publish(func(v *View) { v.Offers = append(v.Offers, offer) })
 	}
-	c.names = strings.Join(names, " or ")
-	offer := Offer{Type: OfferByCode, State: OfferCode}
-	if len(tokens) == 1 {
-		offer.MethodID, offer.MethodName = tokens[0].ID, tokens[0].Name
+	if codes := method.Of(w.methods, method.TypeRecovery); w.recovery && len(codes) > 0 {
+		shown = append(shown, "a recovery code")
+		r.publish(func(v *View) {
+			v.Offers = append(v.Offers, Offer{Type: OfferByRecovery, State: OfferCode, MethodID: codes[0].ID, MethodName: codes[0].Name})
+		})
 	}
-	r.publish(func(v *View) { v.Offers = append(v.Offers, offer) })
+	c.shown = strings.Join(shown, ", or ")
 	c.ask("")
 	return c
 }
 
+// defaultFirst orders the default before the others.
+func defaultFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
 // ask opens the prompt.
 func (c *codeOffer) ask(hint string) {
-	c.open = c.r.openPrompt(Prompt{Type: PromptCode, Text: hint + "Type the code that " + c.names + " shows " + c.r.purposeOf()})
+	c.open = c.r.openPrompt(Prompt{Type: PromptCode, Text: hint + "Type " + c.shown + " " + c.r.purposeOf()})
 }
 
 // answers gives what is typed; nil, which gives nothing for ever, once the offer has ended.
@@ -171,7 +199,7 @@ func (c *codeOffer) failed(why error) {
 	c.close()
 	c.r.publish(func(v *View) {
 		for i := range v.Offers {
-			if v.Offers[i].Type == OfferByCode {
+			if typedOffer(v.Offers[i].Type) {
 				v.Offers[i].State, v.Offers[i].Err = OfferFailed, why
 			}
 		}
@@ -181,7 +209,10 @@ func (c *codeOffer) failed(why error) {
 func (c *codeOffer) withdraw() {
 	c.close()
 	c.r.withdraw(OfferByCode)
+	c.r.withdraw(OfferByRecovery)
 }
+
+func typedOffer(t OfferType) bool { return t == OfferByCode || t == OfferByRecovery }
 
 func (c *codeOffer) close() {
 	if c.open != nil {
@@ -224,11 +255,14 @@ func (r *Request) workAhead(seeds *seedBox, check codeCheck, code *secret.Secret
 // wiped. last says that the request ends with it.
 func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer code.Wipe()
-	sealer, err := r.e.cfg.Vault.Sealer(token.Purpose)
-	if err != nil {
-		return outcome{}, err
+	seeds := &seedBox{worked: make(map[string]stepDone)}
+	if !isRecovery(code) { // a recovery code is checked without any secret of the daemon's
+		sealer, err := r.e.cfg.Vault.Sealer(token.Purpose)
+		if err != nil {
+			return outcome{}, err
+		}
+		seeds.Sealer = sealer
 	}
-	seeds := &seedBox{Sealer: sealer, worked: make(map[string]stepDone)}
 	now := r.e.cfg.Clock.Moment()
 	if r.e.cfg.Store.Writing() {
 		r.workAhead(seeds, check, code, now)
@@ -240,9 +274,10 @@ func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, 
 	decided := false
 	defer func() { checked(decided && last) }()
 	var refused error
-	var seq uint64
-	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
-		entry, err := r.judge(tx, now, func() (method.Method, error) { return check(tx, seeds, code, now) })
+	var done audit.Entry
+	var by method.Method
+	err = r.update(func(tx *store.Tx) error {
+		entry, m, err := r.judge(tx, now, func() (method.Method, error) { return check(tx, seeds, code, now) })
 		if refused = err; err != nil && entry == nil {
 			return err
 		}
@@ -253,54 +288,74 @@ func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, 
 					return err
 				}
 			}
+			if last {
+				if err := r.remembered(tx, entry, m, now.Wall); err != nil {
+					return err
+				}
+			}
 		}
-		seq, err = log(tx, *entry)
+		by = m
+		done, err = log(tx, *entry)
 		return err
 	})
 	if err == nil {
 		err = refused
 	}
 	if err != nil {
+		if errors.Is(err, oath.ErrWrong) || errors.Is(err, oath.ErrUsed) {
+			r.tries("code: " + err.Error())
+		}
 		return outcome{}, err
 	}
 	decided = true
-	return outcome{view: func(v *View) {
-		v.Strength, v.SelfAsserted, v.LogSeq = policy.Code, r.e.cfg.SelfAsserted, seq
-	}}, nil
+	r.e.logged(done)
+	if by.Type == method.TypeRecovery {
+		r.e.announceMethods(r.user)
+	}
+	return r.outcomeOf(done, codeStrength(by)), nil
+}
+
+// codeStrength is what a typed code proves: a recovery code nothing that has a name, but that policy, or
+// the way back after a loss, lets it stand in.
+func codeStrength(m method.Method) policy.Strength {
+	if m.Type == method.TypeRecovery {
+		return policy.None
+	}
+	return policy.Code
 }
 
 // judge lets check look at a typed code unless the user is locked out, counts, and makes the log's
 // entry: an approval's, or, together with the reason, that of a code which did not count. Without an
 // entry the transaction fails with the error.
-func (r *Request) judge(tx *store.Tx, now clock.Moment, check func() (method.Method, error)) (*audit.Entry, error) {
-	if err := lockout.Check(tx, r.uid(), r.from(), now); err != nil {
-		return nil, err
+func (r *Request) judge(tx *store.Tx, now clock.Moment, check func() (method.Method, error)) (*audit.Entry, method.Method, error) {
+	if err := lockout.Check(tx, r.user.UID, r.from(), now); err != nil {
+		return nil, method.Method{}, err
 	}
 	m, err := check()
 	switch {
 	case err == nil:
-		if _, err := method.Touch(tx, r.uid(), m.ID, now.Wall); err != nil && !errors.Is(err, method.ErrNotFound) {
-			return nil, err
+		if _, err := method.Touch(tx, r.user.UID, m.ID, now.Wall); err != nil && !errors.Is(err, method.ErrNotFound) {
+			return nil, m, err
 		}
-		if err := lockout.Right(tx, r.uid(), r.from()); err != nil {
-			return nil, err
+		if err := lockout.Right(tx, r.user.UID, r.from()); err != nil {
+			return nil, m, err
 		}
 		e := r.entry(Approved, "")
-		e.Strength, e.Method, e.MethodName = policy.Code.String(), m.ID, m.Name
-		return &e, nil
+		e.Strength, e.Method, e.MethodName = codeStrength(m).String(), m.ID, m.Name
+		return &e, m, nil
 	case errors.Is(err, oath.ErrWrong):
-		locked, countErr := lockout.Wrong(tx, r.uid(), r.from(), now)
+		locked, countErr := lockout.Wrong(tx, r.user.UID, r.from(), now)
 		if countErr != nil {
-			return nil, countErr
+			return nil, m, countErr
 		}
 		if locked != nil {
 			err = locked
 		}
 	case !errors.Is(err, oath.ErrUsed):
-		return nil, err
+		return nil, m, err
 	}
 	e := r.entry(wrongCode, err.Error())
-	return &e, err
+	return &e, m, err
 }
 
 // checkOne checks one code against each of the methods' tokens.
@@ -395,11 +450,9 @@ func usable(tx *store.Tx, m method.Method) (token.Token, error) {
 	return t, nil
 }
 
-func (r *Request) uid() uint32 { return r.e.cfg.Owner.UID }
-
 // from says whose wrong codes the caller's are counted with.
 func (r *Request) from() lockout.From {
-	if r.caller.Place == caller.PlaceRemote {
+	if r.remote() {
 		return lockout.Remote
 	}
 	return lockout.Local

@@ -91,7 +91,7 @@ func TestCodeRacesTheKey(t *testing.T) {
 			if v := d.wants(r, signin.Approved); v.Strength != policy.Key {
 				t.Errorf("strength %s", v.Strength)
 			}
-			if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed(f.press())}); !errors.Is(err, signin.ErrNotFound) {
+			if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed(f.press())}); !errors.Is(err, signin.ErrNotFound) {
 				t.Errorf("a late code: %v", err)
 			}
 			if _, err := d.verify(f.press()); err != nil {
@@ -146,7 +146,7 @@ func TestCodeRacesTheKey(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.wants(r, signin.Denied)
-			if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed(f.press())}); err == nil {
+			if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed(f.press())}); err == nil {
 				t.Error("a code for a request that was denied is taken")
 			}
 		})
@@ -172,7 +172,7 @@ func TestTypedAsPeopleType(t *testing.T) {
 		}
 		r := d.ask(signin.Ask{})
 		p := d.codePrompt(r)
-		if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed("letters")}); !errors.Is(err, oath.ErrMalformed) {
+		if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p.ID, Code: typed("letters")}); !errors.Is(err, oath.ErrMalformed) {
 			t.Errorf("letters at the prompt: %v", err)
 		}
 		if d.codePrompt(r).ID != p.ID {

@@ -58,14 +58,14 @@ func sit(t *testing.T, test func(*testing.T, *desk), keys ...*fakeKey) {
 // newDesk makes a desk whose database is new.
 func newDesk(t *testing.T, dir string, fakes *fakeKeys) *desk {
 	t.Helper()
-	d := &desk{t: t, dir: dir, me: caller.Caller{UID: uid, Door: caller.DoorSocket, Place: caller.PlaceLocal}, fakes: fakes}
+	d := &desk{t: t, dir: dir, me: caller.Caller{UID: uid, Door: caller.DoorSocket}, fakes: fakes}
 	s, err := store.Open(filepath.Join(dir, rand.Text()+".db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
 	d.config = signin.Config{
-		Store: s, Owner: signin.Owner{UID: uid, Name: "alice"}, Place: caller.PlaceLocal, SelfAsserted: true,
+		Store: s, Owner: signin.Person{UID: uid, Name: "alice"},
 		Devices: fido.NewDevices(d.fakes),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			d.mu.Lock()
@@ -76,9 +76,9 @@ func newDesk(t *testing.T, dir string, fakes *fakeKeys) *desk {
 			}
 			return found, nil, nil
 		},
-		Users: func(_ context.Context, names []string) (map[string]signin.Owner, error) {
-			known := map[string]signin.Owner{"alice": {UID: uid, Name: "alice"}, "bob": {UID: uid + 1, Name: "bob"}}
-			maps.DeleteFunc(known, func(name string, _ signin.Owner) bool { return !slices.Contains(names, name) })
+		Users: func(_ context.Context, names []string) (map[string]signin.Person, error) {
+			known := map[string]signin.Person{"alice": {UID: uid, Name: "alice"}, "bob": {UID: uid + 1, Name: "bob"}}
+			maps.DeleteFunc(known, func(name string, _ signin.Person) bool { return !slices.Contains(names, name) })
 			return known, nil
 		},
 		Clock: clock.Clock{
@@ -195,11 +195,11 @@ func (d *desk) enrol(k, other *fakeKey) method.Method {
 // log is the whole log.
 func (d *desk) log() []audit.Entry {
 	d.t.Helper()
-	entries, _, err := d.Log(d.t.Context(), d.me, signin.LogQuery{})
+	page, err := d.Log(d.t.Context(), d.me, signin.LogQuery{})
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return entries
+	return page.Entries
 }
 
 // quiet checks, once everything has settled, that the key does not blink.
@@ -246,7 +246,7 @@ func TestSignIn(t *testing.T) {
 		if err != nil || !proof.UserPresent {
 			t.Fatalf("the receipt does not hold: %v", err)
 		}
-		if data.Service != v.Service || data.Command != "send --secret=hunter2" || data.Host != "desk[31m" || data.Request != r.ID() || data.Place != "local" {
+		if data.Service != v.Service || data.Command != "" || data.Executable != "send" || data.CommandHash != last.CommandHash || data.Host != "desk[31m" || data.Request != r.ID() || data.Place != "local" {
 			t.Errorf("the key signed %+v", data)
 		}
 	}, k)

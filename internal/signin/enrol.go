@@ -10,6 +10,7 @@ import (
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/store"
 )
 
@@ -20,6 +21,17 @@ const rpName = "Fob"
 func (r *Request) canAdd() error {
 	m := &r.ask.Method
 	adds := 1
+	if r.ask.Helpdesk != nil {
+		code, err := recovery.Parse(r.ask.Helpdesk)
+		if err != nil {
+			return err
+		}
+		r.ask.Helpdesk.Wipe()
+		r.ask.Helpdesk = code
+		if m.Backup {
+			return fmt.Errorf("%w: an administrator's one-time code adds one method: add the backup key after it", ErrBadRequest)
+		}
+	}
 	switch method.Type(m.Type) {
 	case method.TypeKey:
 		if m.Backup {
@@ -28,6 +40,11 @@ func (r *Request) canAdd() error {
 		if m.Serial != "" {
 			return fmt.Errorf("%w: a key is added without a token's serial number", ErrBadRequest)
 		}
+	case method.TypeRecovery:
+		if err := r.canAddRecovery(); err != nil {
+			return err
+		}
+		adds = 0 // they take the place of the former ones
 	case method.TypeToken:
 		if m.Backup || m.BackupName != "" || r.ask.KeyID != "" {
 			return fmt.Errorf("%w: a token is added alone", ErrBadRequest)
@@ -38,11 +55,14 @@ func (r *Request) canAdd() error {
 	default:
 		return fmt.Errorf("%w: a method of type %q cannot be added", ErrBadRequest, m.Type)
 	}
+	if err := r.mayBeFirst(); err != nil {
+		return err
+	}
 	if len(method.Of(r.methods, method.Type(m.Type)))+adds > method.MaxPerType {
 		return method.ErrTooMany
 	}
 	for _, name := range []string{m.Name, m.BackupName} {
-		if name == "" {
+		if name == "" || method.Type(m.Type) == method.TypeRecovery {
 			continue
 		}
 		if err := method.CheckName(name); err != nil {
@@ -56,12 +76,12 @@ func (r *Request) canAdd() error {
 		return fmt.Errorf("%w: %q", method.ErrNameTaken, m.Name)
 	}
 	r.stepUpNeed()
-	if m.Type == string(method.TypeKey) {
+	if m.Type == string(method.TypeKey) && !r.remote() {
 		_, err := r.e.plugged(r.ask.KeyID)
 		return err
 	}
-	if len(r.methods) > 0 {
-		return r.canApprove()
+	if len(r.methods) > 0 && !r.mayDoWithout() {
+		return r.canApprove(r.byStrongest())
 	}
 	return nil
 }
@@ -69,13 +89,21 @@ func (r *Request) canAdd() error {
 // addMethod registers a key and, if asked, a second one, or a token. The user's first method needs no
 // approval; every later one a fresh one at the strongest strength that the user has registered.
 func (r *Request) addMethod() (outcome, error) {
-	if len(r.methods) > 0 {
+	if r.ask.Helpdesk != nil {
+		if err := r.helped(); err != nil {
+			return outcome{}, err
+		}
+	}
+	if len(r.methods) > 0 && !r.mayDoWithout() {
 		if err := r.stepUp(); err != nil {
 			return outcome{}, err
 		}
 	}
-	if r.ask.Method.Type == string(method.TypeToken) {
+	switch method.Type(r.ask.Method.Type) {
+	case method.TypeToken:
 		return r.activate()
+	case method.TypeRecovery:
+		return r.addRecovery()
 	}
 	return r.addKeys()
 }
@@ -86,16 +114,16 @@ func (r *Request) addKeys() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	first, seq, err := r.enrol(r.ctx, key, r.ask.Method.Name, !r.ask.Method.Backup)
+	first, out, err := r.enrol(r.ctx, key, r.ask.Method.Name, !r.ask.Method.Backup)
 	if err != nil {
 		return outcome{}, err
 	}
 	added, failed := []method.Method{first}, error(nil)
 	if r.ask.Method.Backup {
 		r.methods = append(r.methods, first)
-		backup, backupSeq, err := r.enrolBackup(key, first)
+		backup, backupOut, err := r.enrolBackup(key, first)
 		if err == nil {
-			added, seq = append(added, backup), backupSeq
+			added, out = append(added, backup), backupOut
 		} else {
 			failed = fmt.Errorf("the key “%s” is registered, the backup key is not: %w", first.Name, err)
 			if _, logErr := r.recordEnd(decisionOf(err), failed); logErr != nil {
@@ -103,9 +131,10 @@ func (r *Request) addKeys() (outcome, error) {
 			}
 		}
 	}
-	r.e.announceMethods()
+	r.e.announceMethods(r.user)
 	return outcome{err: failed, view: func(v *View) {
-		v.Methods, v.Strength, v.SelfAsserted, v.LogSeq = added, first.Strength(), r.e.cfg.SelfAsserted, seq
+		out.view(v)
+		v.Methods, v.Strength = added, first.Strength()
 	}}, nil
 }
 
@@ -113,7 +142,8 @@ func (r *Request) addKeys() (outcome, error) {
 // the code typed, whatever becomes of the change.
 func (r *Request) stepUp() error {
 	r.touchFor("to approve: %s", r.subject())
-	w := wanted{need: r.ask.Require, methods: r.methods, about: r.about(), typed: true, stepUp: true, interim: true}
+	w := r.byStrongest()
+	w.about, w.interim = r.about(), true
 	_, err := r.resolve(w, "step-up: may change sign-in methods", nil)
 	return err
 }
@@ -129,6 +159,9 @@ func (r *Request) about() string {
 // newKey finds the key to register: the one that is plugged in, or of several the one that a person
 // touches, apart from those that are registered already.
 func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
+	if err := r.desk(ctx); err != nil {
+		return fido.Key{}, err
+	}
 	keys, err := r.e.plugged(only)
 	if err != nil {
 		return fido.Key{}, err
@@ -152,18 +185,18 @@ func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
 }
 
 // enrolBackup waits for another key than the first and registers it.
-func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, uint64, error) {
+func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, outcome, error) {
 	var key fido.Key
 	for text := "Plug in the backup key, then press Enter"; ; text = "No other key is plugged in: plug in the backup key, then press Enter" {
 		keys, err := r.e.plugged("")
 		if err != nil && !errors.Is(err, ErrNoKey) {
-			return method.Method{}, 0, err
+			return method.Method{}, outcome{}, err
 		}
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool { return k.ID == first.ID })
 		if len(keys) > 1 {
 			r.touchFor("to choose the backup key")
 			if key, err = r.choose(r.ctx, asHolders(keys)); err != nil {
-				return method.Method{}, 0, err
+				return method.Method{}, outcome{}, err
 			}
 			break
 		}
@@ -172,7 +205,7 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 			break
 		}
 		if _, err := r.prompt(r.ctx, Prompt{Type: PromptConfirm, Text: text}); err != nil {
-			return method.Method{}, 0, err
+			return method.Method{}, outcome{}, err
 		}
 	}
 	name := r.ask.Method.BackupName
@@ -184,18 +217,18 @@ func (r *Request) enrolBackup(first fido.Key, m method.Method) (method.Method, u
 
 // enrol makes a credential on the key, verifies its attestation, tests it with a second tap, and
 // puts it on disk. Until the test it counts for nothing.
-func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool) (method.Method, uint64, error) {
+func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool) (method.Method, outcome, error) {
 	defer r.withdraw(OfferByKey)
 	if name == "" {
 		name = method.FreeName(r.methods, k.Name)
 	}
 	info, err := r.info(ctx, k)
 	if err != nil {
-		return method.Method{}, 0, err
+		return method.Method{}, outcome{}, err
 	}
 	m, registration, err := r.makeCredential(ctx, k, info, name)
 	if err != nil {
-		return method.Method{}, 0, err
+		return method.Method{}, outcome{}, err
 	}
 	r.withdraw(OfferByKey)
 	need := policy.Key
@@ -206,20 +239,23 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool)
 	test := holder{key: k, methods: []method.Method{m}}
 	a, err := r.race(ctx, []holder{test}, need, name)
 	if err != nil {
-		return method.Method{}, 0, fmt.Errorf("the test of the new method failed, so it was not registered: %w", err)
+		return method.Method{}, outcome{}, fmt.Errorf("the test of the new method failed, so it was not registered: %w", err)
 	}
 	defer a.done()
 	m.Key.Counter, m.Key.KeyID, m.Used = a.proof.Counter, k.ID, r.e.cfg.Clock.Now().UTC()
 	a.method = m
-	seq, err := r.commitStep(last, func(tx *store.Tx) error {
+	out, err := r.commit(last, func(tx *store.Tx) error {
 		if err := r.unchanged(tx); err != nil {
+			return err
+		}
+		if err := r.spendHelp(tx); err != nil {
 			return err
 		}
 		stored, err := method.AddKey(tx, m, registration)
 		m = stored
 		return err
 	}, r.approvedBy(a, fmt.Sprintf("registered the key “%s”", name)))
-	return m, seq, err
+	return m, out, err
 }
 
 // makeCredential is the first tap of an enrolment.
@@ -236,7 +272,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	if info.Supports(fido.AlgEdDSA) {
 		algorithm = fido.AlgEdDSA
 	}
-	verbatim, hash, err := r.clientData(r.ask.Require, name)
+	verbatim, hash, err := r.clientData(name)
 	if err != nil {
 		return m, reg, err
 	}
@@ -246,7 +282,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
 	letGo, err := r.blink(ctx, holder{key: k}, uv, func(ctx context.Context) (err error) {
 		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
-			RPID: r.e.rpID(), RPName: rpName, UserID: handle, UserName: r.e.cfg.Owner.Name, ClientDataHash: hash[:],
+			RPID: r.e.rpID(), RPName: rpName, UserID: handle, UserName: r.user.Name, ClientDataHash: hash[:],
 			Algorithm: algorithm, Exclude: credentialIDs(method.Of(r.methods, method.TypeKey)), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
 		}, r.opLimit())
 		return err
@@ -265,8 +301,11 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	if uv.wanted && !proved.UserVerified { // it took the PIN, and does not say so
 		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, fido.ErrNotVerified)
 	}
+	if !r.e.policy.Load().AllowsAAGUID(proved.AAGUID) {
+		return m, reg, fmt.Errorf("%s: %w", k.Name, ErrKeyModel)
+	}
 	m = method.Method{
-		ID: id, UID: r.e.cfg.Owner.UID, User: r.e.cfg.Owner.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
+		ID: id, UID: r.user.UID, User: r.user.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
 		Key: &method.Key{
 			RPID: r.e.rpID(), CredentialID: proved.CredentialID, PublicKey: proved.PublicKey, Algorithm: proved.Algorithm,
 			AAGUID: proved.AAGUID, Counter: proved.Counter, UV: proved.UserVerified, Attestation: proved.Attestation, KeyID: k.ID,

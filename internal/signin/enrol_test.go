@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -51,14 +52,15 @@ func TestStepUp(t *testing.T) {
 			t.Fatalf("there are %d methods", len(ms))
 		}
 		<-k1.blinks
+		time.Sleep(31 * time.Second) // who was denied waits
 		m2 := d.enrol(k2, k1)
 		if m2.Default {
 			t.Error("the second method became the default")
 		}
-		if _, err := d.SetDefaultMethod(t.Context(), d.me, m2.ID); err != nil {
+		if _, err := d.SetDefaultMethod(t.Context(), d.me, "", m2.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.RenameMethod(t.Context(), d.me, m2.ID, "key AA"); !errors.Is(err, method.ErrNameTaken) {
+		if _, err := d.RenameMethod(t.Context(), d.me, "", m2.ID, "key AA"); !errors.Is(err, method.ErrNameTaken) {
 			t.Errorf("renamed to a taken name: %v", err)
 		}
 		r = d.ask(signin.Ask{Kind: signin.KindRemoveMethod, Method: signin.MethodAsk{ID: m2.ID}})
@@ -136,7 +138,7 @@ func TestBackup(t *testing.T) {
 		if len(p) != 1 || p[0].Type != signin.PromptConfirm {
 			d.t.Fatalf("prompts are %+v", p)
 		}
-		if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p[0].ID}); err != nil {
+		if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p[0].ID}); err != nil {
 			d.t.Fatal(err)
 		}
 		synctest.Wait()

@@ -18,7 +18,7 @@ var (
 	ErrNotStrong      = errors.New("your sign-in methods do not prove enough for this: a security key does, add one with “fob methods add key”")
 	ErrNotEmpty       = errors.New("there are sign-in methods or tokens here already: a backup is restored into an empty state only")
 	ErrImport         = errors.New("some tokens cannot be imported, so none was")
-	ErrTooMany        = errors.New("three requests are pending already: answer or cancel one of them first")
+	ErrTooMany        = errors.New("too many requests are pending already: answer or cancel one of them first")
 	ErrNotFound       = errors.New("there is no such request")
 	ErrNotPending     = errors.New("this is no longer pending")
 	ErrFewRetries     = errors.New("the key has three or fewer PIN tries left, and Fob does not risk them here: check the PIN with “fob keys change-pin”")
@@ -26,6 +26,17 @@ var (
 	ErrNotConfirmed   = errors.New("it was not confirmed: nothing was changed")
 	ErrWeaker         = errors.New("policy needs more strength than this: ask for the same or more")
 	ErrMethodsChanged = errors.New("your sign-in methods were changed meanwhile: nothing was done, begin again")
+	ErrPlace          = errors.New("policy does not let this begin from there")
+	ErrAsker          = errors.New("who asks cannot be who approves: a program of the same user could press the button")
+	ErrKeyModel       = errors.New("policy does not allow this model of security key: ask your administrator which ones it does")
+	ErrCannotAsk      = errors.New("this user cannot be asked now")
+	ErrTooFast        = errors.New("too many requests in a short time: wait a second")
+	ErrOneFromThere   = errors.New("a request from there is pending already: it is answered first")
+	ErrNumberPlace    = errors.New("this is answered at the desk, not from elsewhere")
+	ErrNotRemembered  = errors.New("policy does not let this approval be remembered")
+	ErrNotFirst       = errors.New("the first sign-in method of a user is added by root, with an administrator's one-time code, or after the user's password was checked: try “fob methods add” in your desktop session")
+	ErrNoCodesAlone   = errors.New("recovery codes are a fallback: register a security key or a token first")
+	ErrHelpdesk       = errors.New("this one-time code is wrong or no longer valid: ask your administrator for another")
 	ErrCallerGone     = errors.New("the program that asked is gone")
 	ErrShuttingDown   = errors.New("the daemon is shutting down")
 )
@@ -42,7 +53,7 @@ var (
 // that nobody decided counts as cancelled: nothing was approved.
 func decisionOf(err error) Decision {
 	switch {
-	case errors.Is(err, errDenied):
+	case errors.Is(err, errDenied), errors.Is(err, errWrongNumber):
 		return Denied
 	case errors.Is(err, errReported):
 		return Reported

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
@@ -141,7 +142,7 @@ func (d *desk) codePrompt(r *signin.Request) signin.Prompt {
 // types types a code where one is asked for.
 func (d *desk) types(r *signin.Request, code string) {
 	d.t.Helper()
-	if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: d.codePrompt(r).ID, Code: typed(code)}); err != nil {
+	if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: d.codePrompt(r).ID, Code: typed(code)}); err != nil {
 		d.t.Fatalf("the code is not taken: %v", err)
 	}
 	synctest.Wait()

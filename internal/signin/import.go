@@ -86,7 +86,7 @@ type stagedRow struct {
 
 // BeginImport begins an import. Nothing is changed before Commit.
 func (e *Engine) BeginImport(c caller.Caller, o ImportOptions) (*Import, error) {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return nil, err
 	}
 	seeds, err := e.cfg.Vault.Sealer(token.Purpose)
@@ -173,7 +173,7 @@ func (i *Import) Commit(ctx context.Context) (ImportReport, error) {
 		i.count()
 		return i.report, nil
 	}
-	err := i.e.cfg.Store.Update(ctx, i.write)
+	err := i.e.noted(ctx, i.e.itself().uid, i.write)
 	if errors.Is(err, token.ErrExists) {
 		return ImportReport{}, fmt.Errorf("%w: another import was faster: begin again", ErrImport)
 	}
@@ -253,7 +253,7 @@ func (i *Import) write(tx *store.Tx) error {
 	if !i.o.Source.IsZero() {
 		reason += " from " + i.o.Source.String()
 	}
-	return i.e.note(tx, kindImport, i.c.UID, reason)
+	return i.e.note(tx, kindImport, i.e.itself(), i.c.UID, reason)
 }
 
 func (i *Import) count() {

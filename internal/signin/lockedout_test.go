@@ -45,7 +45,7 @@ func TestLockedOut(t *testing.T) {
 		d.enrol(k, nil)
 		f := d.carry("fob", oath.HOTP, func(*signin.Request) { d.touch(k) })
 		d.lockOut()
-		over := caller.Caller{UID: uid, Door: caller.DoorBus, Place: caller.PlaceLocal}
+		over := caller.Caller{UID: uid, Door: caller.DoorBus}
 		if _, err := d.verifyAs(over, f.press()); !errors.Is(err, lockout.ErrLocked) {
 			t.Errorf("at the other door: %v", err)
 		}

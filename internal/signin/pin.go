@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/secret"
 )
@@ -48,7 +47,7 @@ func (u *userVerification) prepare(ctx context.Context) error {
 	switch {
 	case !info.HasPIN():
 		return fmt.Errorf("%s: %w: set one with “fob keys set-pin”", u.key.Name, fido.ErrPINNotSet)
-	case u.r.caller.Place == caller.PlaceRemote:
+	case u.r.remote():
 		return ErrPINPlace
 	}
 	if err := u.enough(info); err != nil {

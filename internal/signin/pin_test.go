@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func (d *desk) typePIN(r *signin.Request, pin string) signin.Prompt {
 	synctest.Wait()
 	for _, p := range r.View().Prompts {
 		if p.Type == signin.PromptPIN {
-			if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, PIN: secret.New([]byte(pin))}); err != nil {
+			if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p.ID, PIN: secret.New([]byte(pin))}); err != nil {
 				d.t.Fatal(err)
 			}
 			return p
@@ -75,7 +76,7 @@ func TestVerified(t *testing.T) {
 		bus.Door = caller.DoorBus
 		r = d.ask(signin.Ask{Require: policy.Verified})
 		synctest.Wait()
-		if err := d.Answer(bus, r.ID(), signin.Answer{Prompt: r.View().Prompts[0].ID, PIN: secret.New([]byte("1234"))}); !errors.Is(err, signin.ErrPINPlace) {
+		if err := d.Answer(context.Background(), bus, r.ID(), signin.Answer{Prompt: r.View().Prompts[0].ID, PIN: secret.New([]byte("1234"))}); !errors.Is(err, signin.ErrPINPlace) {
 			t.Errorf("a PIN over D-Bus: %v", err)
 		}
 		for range 5 {
@@ -153,7 +154,7 @@ func TestReset(t *testing.T) {
 		confirm := func(r *signin.Request, word string) signin.Prompt {
 			synctest.Wait()
 			p := r.View().Prompts[0]
-			if err := d.Answer(d.me, r.ID(), signin.Answer{Prompt: p.ID, Confirm: word}); err != nil {
+			if err := d.Answer(context.Background(), d.me, r.ID(), signin.Answer{Prompt: p.ID, Confirm: word}); err != nil {
 				t.Fatal(err)
 			}
 			return p

@@ -40,6 +40,9 @@ type holder struct {
 // caller calls done on the approval once it is on disk or given up.
 func (r *Request) approve(ctx context.Context, need policy.Strength, ms []method.Method, only, about string) (approval, error) {
 	defer r.withdraw(OfferByKey)
+	if err := r.desk(ctx); err != nil {
+		return approval{}, err
+	}
 	holders, err := r.holders(ctx, ms, only)
 	if err != nil {
 		return approval{}, err
@@ -159,6 +162,12 @@ func (r *Request) tap(ctx context.Context, h holder, need policy.Strength, about
 // was touched: the key's own time-out and a lost turn begin it again, until ctx ends. On success
 // the key is still held: call letGo.
 func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op func(context.Context) error) (letGo func(), err error) {
+	if err := r.desk(ctx); err != nil { // whoever calls this: no key blinks for who may be elsewhere
+		if h.claim != nil {
+			h.claim.leave()
+		}
+		return nil, err
+	}
 	k, claim := h.key, h.claim
 	if claim == nil {
 		claim = r.e.turns.join(ctx, k.ID, r.claimant())
@@ -211,7 +220,7 @@ func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op 
 
 // assert asks the key once and verifies its answer.
 func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, about string, uv *userVerification) (approval, error) {
-	verbatim, hash, err := r.clientData(need, about)
+	verbatim, hash, err := r.clientData(about)
 	if err != nil {
 		return approval{}, err
 	}
@@ -308,7 +317,7 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 		return err // it blinks for another request
 	}
 	defer done()
-	_, hash, err := r.clientData(policy.None, "")
+	_, hash, err := r.clientData("")
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/fobproject/fob/internal/audit"
+	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/throttle"
 )
 
 // approval is what one tap proved, verified but not yet on disk.
@@ -47,56 +50,69 @@ func (r *Request) use(a approval) method.Use {
 }
 
 // clientData makes what a key is asked to sign: what was shown, with a nonce of its own for every
-// time the key is asked. about names the method that the request adds or removes, if any.
-func (r *Request) clientData(need policy.Strength, about string) (verbatim []byte, hash [32]byte, err error) {
+// time the key is asked. about names the method that the request adds or removes, if any. Commands may
+// hold secrets, and these bytes stand in the log: the key signs the executable and a hash of the command.
+func (r *Request) clientData(about string) (verbatim []byte, hash [32]byte, err error) {
 	nonce := make([]byte, 32)
 	if _, err := io.ReadFull(r.e.cfg.Rand, nonce); err != nil {
 		return nil, hash, fmt.Errorf("cannot make a nonce: %w", err)
 	}
+	program, command := r.command()
 	return fido.ClientData{
-		Instance: r.e.cfg.Store.InstanceID(),
-		Request:  r.id,
-		Kind:     string(r.ask.Kind),
-		Require:  need.String(),
-		User:     r.e.cfg.Owner.Name,
-		UID:      r.e.cfg.Owner.UID,
-		Service:  r.service,
-		Place:    string(r.caller.Place),
-		Origin:   r.ask.Claimed.Origin.String(),
-		Host:     r.ask.Claimed.Host.String(),
-		Command:  r.ask.Claimed.Command.String(),
-		Method:   about,
-		Nonce:    nonce,
-		Time:     r.e.cfg.Clock.Now().UTC(),
+		Instance:    r.e.cfg.Store.InstanceID(),
+		Request:     r.id,
+		Kind:        string(r.ask.Kind),
+		Require:     r.ask.Require.String(),
+		User:        r.user.Name,
+		UID:         r.user.UID,
+		Service:     r.service,
+		Place:       string(r.standing.Place),
+		Origin:      r.ask.Claimed.Origin.String(),
+		Host:        r.ask.Claimed.Host.String(),
+		Executable:  program,
+		CommandHash: command,
+		SSHKey:      r.ask.Claimed.SSHKey.String(),
+		Method:      about,
+		Nonce:       nonce,
+		Time:        r.e.cfg.Clock.Now().UTC(),
 	}.Encode()
 }
 
-// entry begins a log entry of this request. Commands may hold secrets: the log keeps the
-// executable and a hash.
+// entry begins a log entry of this request.
 func (r *Request) entry(d Decision, reason string) audit.Entry {
 	e := audit.Entry{
 		Time:         r.e.cfg.Clock.Now().UTC(),
 		Request:      r.id,
 		Kind:         string(r.ask.Kind),
 		Decision:     string(d),
-		UID:          r.e.cfg.Owner.UID,
-		User:         r.e.cfg.Owner.Name,
+		UID:          r.user.UID,
+		User:         r.user.Name,
 		Service:      r.service,
 		CallerUID:    r.caller.UID,
-		Place:        string(r.caller.Place),
+		Place:        string(r.standing.Place),
 		Require:      r.ask.Require.String(),
 		Strength:     policy.None.String(),
 		Origin:       r.ask.Claimed.Origin.String(),
 		Host:         r.ask.Claimed.Host.String(),
-		SelfAsserted: r.e.cfg.SelfAsserted,
+		SSHKey:       r.ask.Claimed.SSHKey.String(),
+		Vouched:      r.vouched(),
+		Tried:        r.triedSoFar(),
+		SelfAsserted: !r.e.cfg.System,
 		Reason:       reason,
 	}
-	if command := r.ask.Claimed.Command.String(); command != "" {
-		sum := sha256.Sum256([]byte(command))
-		e.Executable = executable(command)
-		e.CommandHash = hex.EncodeToString(sum[:])
-	}
+	e.Executable, e.CommandHash = r.command()
 	return e
+}
+
+// command is what the log may know of the command: its executable and the SHA-256, in hexadecimal, of the
+// whole as it is shown. Both are empty where there is none.
+func (r *Request) command() (program, hash string) {
+	command := r.ask.Claimed.Command.String()
+	if command == "" {
+		return "", ""
+	}
+	sum := sha256.Sum256([]byte(command))
+	return executable(command), hex.EncodeToString(sum[:])
 }
 
 // executable is the program of a command line: its first word that is no variable, and not what
@@ -110,6 +126,80 @@ func executable(command string) string {
 	return ""
 }
 
+// vouched names what of the request's context is more than claimed: the user asked was looked up, a
+// service's name is vouched for where root alone may use it, and the rest where root says it.
+func (r *Request) vouched() []string {
+	names := []string{"user"}
+	if strings.HasPrefix(r.service, "pam:") {
+		names = append(names, "service")
+	}
+	if !r.stated() {
+		return names
+	}
+	for _, f := range []struct {
+		name string
+		text caller.Text
+	}{{"origin", r.ask.Claimed.Origin}, {"host", r.ask.Claimed.Host}, {"command", r.ask.Claimed.Command}, {"ssh_key", r.ask.Claimed.SSHKey}} {
+		if !f.text.IsZero() {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// stated reports whether root says what the request says of the occasion.
+func (r *Request) stated() bool { return r.e.cfg.System && r.caller.UID == 0 }
+
+// who is the request as throttling counts it: apart for each user, service, kind and place that it comes
+// from, as far as that is vouched for.
+func (r *Request) who() throttle.Who {
+	w := throttle.Who{UID: r.user.UID, Service: r.service}
+	if r.ask.Kind != KindSignIn {
+		w.Service += " " + string(r.ask.Kind)
+	}
+	if r.stated() {
+		w.Origin = throttle.Origin(r.ask.Claimed.Origin.String())
+	} else {
+		w.Origin = fmt.Sprintf("uid:%d", r.caller.UID)
+	}
+	if r.remote() && !isElsewhere(w.Origin) { // nobody elsewhere makes the desk wait
+		w.Origin = fmt.Sprintf("uid:%d@elsewhere", r.caller.UID)
+	}
+	return w
+}
+
+// isElsewhere reports whether an origin that is vouched for names a place elsewhere.
+func isElsewhere(origin string) bool { return origin != "" && !strings.HasPrefix(origin, "uid:") }
+
+// maxTried bounds what is kept of what was tried.
+const maxTried = 16
+
+// tries notes something that was tried and did not decide, for the record.
+func (r *Request) tries(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.triesLocked(what)
+}
+
+func (r *Request) triesLocked(what string) {
+	if len(r.tried) < maxTried {
+		r.tried = append(r.tried, caller.Clean(what).String())
+	}
+}
+
+// triedSoFar is what was tried, with the offers that are still open.
+func (r *Request) triedSoFar() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.Clone(r.tried)
+	for _, o := range r.view.Offers {
+		if text := triedWords(o); text != "" && len(all) < maxTried {
+			all = append(all, caller.Clean(text).String())
+		}
+	}
+	return all
+}
+
 // approvedBy is the entry of an approval by a tap.
 func (r *Request) approvedBy(a approval, reason string) audit.Entry {
 	e := r.entry(Approved, reason)
@@ -120,46 +210,108 @@ func (r *Request) approvedBy(a approval, reason string) audit.Entry {
 }
 
 // commit is the decision: one transaction with the advanced counters (apply) and the entry, on disk when
-// commit returns. Before it the request can still be denied, after it no more; while it goes on, whoever
-// denies waits for how it ends. It gives the entry's number in the log.
-func (r *Request) commit(apply func(*store.Tx) error, e audit.Entry) (seq uint64, err error) {
-	return r.commitStep(true, apply, e)
+// commit returns. Before it the request can still be denied, after it, if it is the last step, no more;
+// while it goes on, whoever denies waits for how it ends.
+func (r *Request) commit(last bool, apply func(*store.Tx) error, e audit.Entry) (outcome, error) {
+	return r.commitBy(last, method.Method{}, apply, e)
 }
 
-// commitStep is commit, after which, unless it is the last step, the request goes on and can be denied.
-func (r *Request) commitStep(last bool, apply func(*store.Tx) error, e audit.Entry) (seq uint64, err error) {
+// commitBy is commit of an approval by a method.
+func (r *Request) commitBy(last bool, by method.Method, apply func(*store.Tx) error, e audit.Entry) (outcome, error) {
 	checked, err := r.check()
 	if err != nil {
-		return 0, err
+		return outcome{}, err
 	}
 	defer func() { checked(last && err == nil) }()
-	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) (err error) {
+	var done audit.Entry
+	err = r.update(func(tx *store.Tx) (err error) {
+		entry := e
 		if apply != nil {
 			if err := apply(tx); err != nil {
 				return err
 			}
 		}
-		seq, err = log(tx, e)
+		if last {
+			if err := r.remembered(tx, &entry, by, entry.Time); err != nil {
+				return err
+			}
+		}
+		done, err = log(tx, entry)
 		return err
 	})
-	return seq, err
+	if err != nil {
+		return outcome{}, err
+	}
+	r.e.logged(done)
+	s := policy.None
+	_ = s.UnmarshalText([]byte(e.Strength)) // an entry's strength always has a name
+	return r.outcomeOf(done, s), nil
+}
+
+// update is a transaction of the request, which its caller's leaving does not stop.
+func (r *Request) update(fn func(*store.Tx) error) error {
+	return r.e.cfg.Store.Update(context.Background(), fn)
+}
+
+// outcomeOf is what the view learns from an approval that is on disk.
+func (r *Request) outcomeOf(done audit.Entry, s policy.Strength) outcome {
+	return outcome{view: func(v *View) {
+		v.Strength, v.SelfAsserted, v.LogSeq, v.Grant = s, !r.e.cfg.System, done.Seq, done.Grant
+	}}
 }
 
 // log adds an entry to the log, and notes that its time has been.
-func log(tx *store.Tx, e audit.Entry) (seq uint64, err error) {
+func log(tx *store.Tx, e audit.Entry) (audit.Entry, error) {
 	stored, err := audit.Append(tx, e)
 	if err != nil {
-		return 0, err
+		return audit.Entry{}, err
 	}
-	return stored.Seq, clock.Note(tx, stored.Time)
+	return stored, clock.Note(tx, stored.Time)
+}
+
+// logged tells of an entry that is on disk.
+func (e *Engine) logged(done audit.Entry) {
+	e.grown(done.UID, done.Seq)
+	if done.Decision == string(Reported) && e.cfg.Reported != nil {
+		e.cfg.Reported(done)
+	}
+}
+
+// grown tells a user, and at the system instance root, who may read everybody's, that the log has grown.
+func (e *Engine) grown(uid uint32, seq uint64) {
+	if e.cfg.System && uid != 0 {
+		e.board.logged(seq, uid, 0)
+	} else {
+		e.board.logged(seq, uid)
+	}
+}
+
+// noted does a change in which nobody takes part, and tells about whom it is that the log has grown, if it
+// has.
+func (e *Engine) noted(ctx context.Context, about func() uint32, change func(*store.Tx) error) error {
+	var before, after uint64
+	err := e.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if before, _, err = audit.Head(tx); err != nil {
+			return err
+		}
+		if err := change(tx); err != nil {
+			return err
+		}
+		after, _, err = audit.Head(tx)
+		return err
+	})
+	if err == nil && after > before {
+		e.grown(about(), after)
+	}
+	return err
 }
 
 // decide puts a tap's approval on disk, with what else changes by it, and makes the outcome.
 // reason goes to the log; last says that the request ends with it.
 func (r *Request) decide(a approval, last bool, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer a.done()
-	seq, err := r.commitStep(last, func(tx *store.Tx) error {
-		if _, err := method.Advance(tx, r.e.cfg.Owner.UID, a.method.ID, r.use(a)); err != nil {
+	out, err := r.commitBy(last, a.method, func(tx *store.Tx) error {
+		if _, err := method.Advance(tx, r.user.UID, a.method.ID, r.use(a)); err != nil {
 			return err
 		}
 		if apply != nil {
@@ -170,12 +322,7 @@ func (r *Request) decide(a approval, last bool, reason string, apply func(*store
 	if errors.Is(err, method.ErrClone) {
 		return outcome{}, r.suspect(a, err)
 	}
-	if err != nil {
-		return outcome{}, err
-	}
-	return outcome{view: func(v *View) {
-		v.Strength, v.SelfAsserted, v.LogSeq = a.strength(), r.e.cfg.SelfAsserted, seq
-	}}, nil
+	return out, err
 }
 
 // possibleClone is the log's word for a tap that does not count because the key's counter went back.
@@ -187,41 +334,75 @@ func (r *Request) suspect(a approval, why error) error {
 	r.e.cfg.Log.Warn("a key's counter went back: it may have been cloned", "request", r.id, "method", a.method.ID)
 	entry := r.approvedBy(a, "the key's counter went back: it may have been cloned")
 	entry.Decision, entry.Strength = possibleClone, policy.None.String()
-	err := r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
-		if err := method.MarkSuspect(tx, r.e.cfg.Owner.UID, a.method.ID); err != nil && !errors.Is(err, method.ErrNotFound) {
+	var done audit.Entry
+	err := r.update(func(tx *store.Tx) (err error) {
+		if err := method.MarkSuspect(tx, r.user.UID, a.method.ID); err != nil && !errors.Is(err, method.ErrNotFound) {
 			return err
 		}
-		_, err := log(tx, entry)
+		done, err = log(tx, entry)
 		return err
 	})
 	if err != nil {
 		r.e.cfg.Log.Error("cannot record a possible clone", "request", r.id, "method", a.method.ID, "error", err)
+	} else {
+		r.e.logged(done)
 	}
-	r.e.announceMethods()
+	r.e.announceMethods(r.user)
 	return fmt.Errorf("%w (%s)", why, a.method.Name)
 }
 
-// recordEnd logs a decision that is no approval. Such an entry is of use, but nothing depends on
-// it: where the disk is full the request still ends.
+// recordEnd logs a decision that is no approval, and what follows from it: whoever was denied waits, and
+// whoever was reported is blocked. Such an entry is of use, but no approval depends on it: where the disk
+// is full the request still ends.
 func (r *Request) recordEnd(d Decision, why error) (seq uint64, err error) {
 	reason := ""
 	if err := personsEnd(why); err != nil {
 		reason = err.Error()
 	}
 	entry := r.entry(d, reason)
-	err = r.e.cfg.Store.Update(context.Background(), func(tx *store.Tx) (err error) {
-		seq, err = log(tx, entry)
+	var done audit.Entry
+	err = r.update(func(tx *store.Tx) (err error) {
+		if err := r.throttleEnd(tx, d, why); err != nil {
+			return err
+		}
+		done, err = log(tx, entry)
 		return err
 	})
-	return seq, err
+	if err == nil {
+		r.e.logged(done)
+	}
+	return done.Seq, err
+}
+
+// throttleEnd makes whoever was denied wait, and blocks whoever was reported. A request from elsewhere that
+// nobody answered counts as denied: whoever gives up and begins again, over and over, is heard once.
+func (r *Request) throttleEnd(tx *store.Tx, d Decision, why error) error {
+	now := r.e.cfg.Clock.Moment()
+	switch {
+	case d == Reported:
+		if err := r.dropGrantsOf(tx); err != nil {
+			return err
+		}
+		if r.remote() {
+			if err := throttle.Report(tx, r.who(), now); err != nil && !errors.Is(err, throttle.ErrLocal) {
+				return err
+			}
+		}
+	case d == Denied:
+	case r.remote() && !errors.Is(why, ErrShuttingDown):
+	default:
+		return nil
+	}
+	_, err := throttle.Denied(tx, r.who(), now)
+	return err
 }
 
 // announceMethods tells subscribers of the user's methods after a change.
-func (e *Engine) announceMethods() {
-	ms, err := e.methodsOf(e.cfg.Owner)
+func (e *Engine) announceMethods(u Person) {
+	ms, err := e.methodsOf(u)
 	if err != nil {
 		e.cfg.Log.Error("cannot read the methods", "error", err)
 		return
 	}
-	e.board.methodsChanged(e.cfg.Owner.UID, ms)
+	e.board.methodsChanged(u.UID, ms)
 }

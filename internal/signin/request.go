@@ -26,6 +26,7 @@ const (
 	KindExportTokens Kind = "export-tokens"
 	KindChangeVault  Kind = "change-vault"
 	KindBackup       Kind = "backup"
+	KindLost         Kind = "lost-method"
 )
 
 // Decision is how a request ended; empty while it is pending.
@@ -52,15 +53,32 @@ type Ask struct {
 	Method  MethodAsk
 	Token   TokenAsk
 	Vault   VaultAsk
+	Block   string // unblock: the origin whose block is to be lifted; everything if empty
 	// Code is a code that was typed already (VerifyCode); nil if none was. The engine wipes it.
 	Code *secret.Secret
+	// Helpdesk is an administrator's one-time code, with which a method is added without another approval;
+	// nil if there is none. The engine wipes it.
+	Helpdesk *secret.Secret
+	// Authorized says that the door made sure, by the user's password, that it is them: enough for the first
+	// method in the system instance.
+	Authorized bool
 }
 
-// Claimed is what the requester says about the occasion, made safe to show.
+// Wipe forgets what is secret in the ask.
+func (a Ask) Wipe() {
+	a.Code.Wipe()
+	a.Helpdesk.Wipe()
+	a.Vault.Passphrase.Wipe()
+}
+
+// Claimed is what the requester says about the occasion, made safe to show. It is vouched for where root
+// says it, and only claimed otherwise; see View.Vouched.
 type Claimed struct {
 	Origin  caller.Text
 	Host    caller.Text
 	Command caller.Text
+	// SSHKey is the fingerprint of the key with which somebody came in by ssh, as in "SHA256:…".
+	SSHKey caller.Text
 }
 
 // MethodAsk says which method an add-method, remove-method, test or resync request is about.
@@ -123,17 +141,23 @@ type View struct {
 	Place     caller.Place
 	Require   policy.Strength
 	Claimed   Claimed
+	Vouched   []string // which of service, user, origin, host, command and ssh_key are more than claimed
 	Begun     time.Time
 	Deadline  time.Time
 	Offers    []Offer
 	Prompts   []Prompt
 	Progress  string // one plain sentence that says what is waited for
+	// Rememberable is for how long the approval may be remembered, if the person wants that; 0 if it may
+	// not. Remember says that they do.
+	Rememberable time.Duration
+	Remember     bool
 
 	Decision     Decision
 	Strength     policy.Strength
 	SelfAsserted bool
 	LogSeq       uint64
-	Err          error // why it ended without a person's decision; nil otherwise
+	Grant        string // the grant that was used or made
+	Err          error  // why it ended without a person's decision; nil otherwise
 	Methods      []method.Method
 }
 
@@ -151,6 +175,8 @@ const (
 	OfferPaused  OfferState = "paused"  // blinking stopped after its share; pick to go on
 	OfferPIN     OfferState = "pin"     // waits for the key's PIN
 	OfferCode    OfferState = "code"    // waits for a code to be typed
+	OfferNumber  OfferState = "number"  // waits for the number to be typed
+	OfferApprove OfferState = "approve" // waits for a plain yes
 	OfferFailed  OfferState = "failed"
 	OfferDone    OfferState = "done"
 )
@@ -160,8 +186,11 @@ type OfferType string
 
 // The types of offer.
 const (
-	OfferByKey  OfferType = "key"
-	OfferByCode OfferType = "code"
+	OfferByKey      OfferType = "key"
+	OfferByCode     OfferType = "code"
+	OfferByRecovery OfferType = "recovery"
+	OfferByNumber   OfferType = "number"
+	OfferByClick    OfferType = "click"
 )
 
 // Offer is one way in which a pending request can be satisfied.
@@ -185,6 +214,8 @@ const (
 	PromptPIN     PromptType = "pin"
 	PromptCode    PromptType = "code"
 	PromptConfirm PromptType = "confirm"
+	PromptNumber  PromptType = "number"  // the one that the sign-in screen shows
+	PromptApprove PromptType = "approve" // yes, by who sits at the desk
 )
 
 // Prompt is something that a person is asked to do now.
@@ -206,6 +237,8 @@ type Answer struct {
 	PIN     *secret.Secret
 	Code    *secret.Secret
 	Confirm string
+	Number  string
+	Approve bool
 }
 
 // Wipe forgets what is secret in the answer.
@@ -214,11 +247,12 @@ func (a Answer) Wipe() {
 	a.Code.Wipe()
 }
 
-// Event is one change that a subscriber is told of: a request's whole new state, or the user's
-// methods after a change.
+// Event is one change that a subscriber is told of: a request's whole new state, the user's methods after a
+// change, or that their log has grown.
 type Event struct {
 	Request *View
 	Methods []method.Method // meaningful where MethodsChanged
 	// MethodsChanged tells an empty list of methods from no news of them.
 	MethodsChanged bool
+	LogSeq         uint64 // the newest entry; 0 where the log is no news
 }

@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
@@ -18,7 +19,10 @@ type wanted struct {
 	methods []method.Method
 	only    string // this key alone, by id; any if empty
 	about   string // the method that the request is about
-	typed   bool   // codes may be typed
+	typed   bool   // codes of tokens may be typed
+	// recovery says that a recovery code may be typed; match and click that a number typed at the desk, or a
+	// plain yes there, is enough.
+	recovery, match, click bool
 	// stepUp says that need is the strongest strength that the user has registered: the approval does not
 	// count if methods came or grew meanwhile.
 	stepUp bool
@@ -26,14 +30,58 @@ type wanted struct {
 	interim bool
 }
 
+// byPolicy is what policy accepts of a sign-in. Fallbacks count only where the caller leaves the strength
+// to policy.
+func (r *Request) byPolicy() wanted {
+	accepts := func(s policy.Strength) bool { return s.Satisfies(r.ask.Require) || !r.raised && r.rule.Accepts(s) }
+	elsewhere := r.remote() && !r.standing.SameUser // asker is not approver
+	return wanted{
+		need: r.ask.Require, methods: r.methods, only: r.ask.KeyID,
+		typed: accepts(policy.Code), recovery: !r.raised && r.rule.AcceptsRecovery(),
+		match: elsewhere && accepts(policy.Match), click: elsewhere && accepts(policy.Click),
+	}
+}
+
+// byStrongest is what a change of the user's methods needs.
+func (r *Request) byStrongest() wanted {
+	return wanted{
+		need: r.ask.Require, methods: r.methods, typed: r.ask.Require <= policy.Code, stepUp: true,
+		recovery: r.rules.Recovers && r.e.policy.Load().RecoverySteps(),
+	}
+}
+
+// keysOf are the methods that can be tapped: policy may forbid models of keys. The need of a key that only
+// falls back from "verified" is its own.
+func (r *Request) keysOf(ms []method.Method) []method.Method {
+	p := r.e.policy.Load()
+	return slices.DeleteFunc(method.Of(ms, method.TypeKey), func(m method.Method) bool { return !p.AllowsAAGUID(m.Key.AAGUID) })
+}
+
+// tapNeed is what a tap must prove: less than need where policy lets a key without PIN stand in.
+func (r *Request) tapNeed(w wanted) policy.Strength {
+	if !w.stepUp && !r.raised && w.need > policy.Key && r.rule.Accepts(policy.Key) {
+		return policy.Key
+	}
+	return w.need
+}
+
 // canApprove refuses a request for which there would be no offer at all.
-func (r *Request) canApprove() error {
+func (r *Request) canApprove(w wanted) error {
+	if w.match || w.click {
+		return nil
+	}
 	if len(r.methods) == 0 {
 		return ErrNoMethod
 	}
-	byCode := r.codeProblem(r.methods)
-	if len(method.Of(r.methods, method.TypeKey)) == 0 {
+	byCode := r.codeProblem(w)
+	if len(r.keysOf(w.methods)) == 0 {
+		if byCode != nil && len(method.Of(w.methods, method.TypeKey)) > 0 {
+			return ErrKeyModel
+		}
 		return byCode
+	}
+	if r.remote() { // a key may be plugged in by who comes to the desk
+		return nil
 	}
 	seen, byKey := r.e.plugged(r.ask.KeyID)
 	r.seen = seen
@@ -54,13 +102,11 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 	if w.stepUp {
 		apply = r.afterStepUp(apply)
 	}
-	keys := method.Of(w.methods, method.TypeKey)
-	byCode := ErrNotStrong
-	if w.typed {
-		byCode = r.codeProblem(w.methods)
-	}
+	keys := r.keysOf(w.methods)
+	byCode := r.codeProblem(w)
+	plain := w.match || w.click
 	if byCode != nil {
-		if len(keys) == 0 {
+		if len(keys) == 0 && !plain {
 			return outcome{}, byCode
 		}
 		if errors.Is(byCode, lockout.ErrLocked) || errors.Is(byCode, vault.ErrSealed) { // else nobody expects one
@@ -68,33 +114,44 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 				v.Offers = append(v.Offers, Offer{Type: OfferByCode, State: OfferFailed, Err: byCode})
 			})
 		}
-		a, err := r.approve(r.ctx, w.need, keys, w.only, w.about)
-		if err != nil {
-			return outcome{}, err
+		if !plain { // the shorter way, which most sign-ins go
+			a, err := r.approve(r.ctx, r.tapNeed(w), keys, w.only, w.about)
+			if err != nil {
+				return outcome{}, err
+			}
+			return r.decide(a, !w.interim, reason, apply)
 		}
-		return r.decide(a, !w.interim, reason, apply)
 	}
 
 	ctx, stop := context.WithCancelCause(r.ctx)
 	defer stop(errCancelled) // whatever wins, the others are let go at once
 	taps := r.offerKeys(ctx, keys, w)
-	codes := r.offerCodes(w.methods)
-	defer func() { codes.withdraw() }()
+	codes := new(codeOffer)
+	if byCode == nil {
+		codes = r.offerCodes(w)
+		defer func() { codes.withdraw() }()
+	}
+	clicked, unclick := r.offerClick(w.click)
+	defer unclick()
 	var byKey error = errNoOffer
 	if taps != nil {
 		byKey = nil
 	}
 	for {
 		select {
+		case <-r.numbered(w.match):
+			return r.decidePlain(policy.Match, reason, apply)
+		case <-clicked:
+			return r.decidePlain(policy.Click, reason, apply)
 		case t := <-taps:
 			if t.err == nil {
 				return r.decide(t.approval, !w.interim, reason, apply)
 			}
-			if byKey, taps = t.err, nil; byCode != nil {
+			if byKey, taps = t.err, nil; byCode != nil && !plain {
 				return outcome{}, telling([]error{byKey, byCode})
 			}
 		case a := <-codes.answers():
-			out, err := r.decideByCode(a.Code, !w.interim, r.checkOne(w.methods), reason, apply)
+			out, err := r.decideByCode(a.Code, !w.interim, r.checkTyped(w), reason, apply)
 			switch {
 			case err == nil:
 				return out, nil
@@ -103,7 +160,7 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 			case endsCodes(err):
 				byCode = err
 				codes.failed(err)
-				if byKey != nil {
+				if byKey != nil && !plain {
 					return outcome{}, byCode
 				}
 			default:
@@ -144,7 +201,7 @@ func (r *Request) offerKeys(ctx context.Context, keys []method.Method, w wanted)
 	r.offers.Go(func() {
 		var a approval
 		err := r.safely(func() (err error) {
-			a, err = r.approve(ctx, w.need, keys, w.only, w.about)
+			a, err = r.approve(ctx, r.tapNeed(w), keys, w.only, w.about)
 			return err
 		})
 		select {

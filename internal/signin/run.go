@@ -10,31 +10,33 @@ import (
 
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/fido"
+	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/method"
-	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/policy"
 )
 
-// kind is what a request of one kind does: check refuses before it begins, run does it and returns
-// how it was approved, or why not.
+// kind is what a request of one kind does.
 type kind struct {
-	check func(*Request) error
-	run   func(*Request) (outcome, error)
+	Rules
+	check func(*Request) error            // refuses before it begins
+	run   func(*Request) (outcome, error) // does it, and returns how it was approved, or why not
 }
 
-// kinds holds the steps of every kind of request.
+// kinds holds the rules and the steps of every kind of request.
 var kinds = map[Kind]kind{
-	KindSignIn:       {check: (*Request).canSignIn, run: (*Request).signIn},
-	KindTest:         {check: (*Request).canTest, run: (*Request).testMethod},
-	KindAddMethod:    {check: (*Request).canAdd, run: (*Request).addMethod},
-	KindRemoveMethod: {check: (*Request).canRemove, run: (*Request).removeMethod},
-	KindResync:       {check: (*Request).canResync, run: (*Request).resync},
-	KindSetPIN:       {check: (*Request).canCare, run: (*Request).setPIN},
-	KindReset:        {check: (*Request).canCare, run: (*Request).reset},
-	KindUnblock:      {check: (*Request).canUnblock, run: (*Request).unblock},
-	KindChangeToken:  {check: (*Request).canChangeToken, run: (*Request).changeToken},
-	KindExportTokens: {check: (*Request).canExport, run: (*Request).exportTokens},
-	KindChangeVault:  {check: (*Request).canChangeVault, run: (*Request).changeVault},
-	KindBackup:       {check: (*Request).canExport, run: (*Request).backup},
+	KindSignIn:       {Rules{Access: caller.AccessOwner, Foreign: true, StepUp: StepPolicy}, (*Request).canSignIn, (*Request).signIn},
+	KindTest:         {Rules{Access: caller.AccessOwner, StepUp: StepPolicy}, (*Request).canTest, (*Request).testMethod},
+	KindAddMethod:    {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canAdd, (*Request).addMethod},
+	KindRemoveMethod: {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canRemove, (*Request).removeMethod},
+	KindLost:         {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canLose, (*Request).lose},
+	KindResync:       {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canResync, (*Request).resync},
+	KindUnblock:      {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canUnblock, (*Request).unblock},
+	KindSetPIN:       {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).setPIN},
+	KindReset:        {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).reset},
+	KindChangeToken:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeToken, (*Request).changeToken},
+	KindExportTokens: {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).exportTokens},
+	KindChangeVault:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeVault, (*Request).changeVault},
+	KindBackup:       {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).backup},
 }
 
 // Request is one thing in which a person takes part, from Begin to its decision. It is safe for
@@ -42,9 +44,15 @@ var kinds = map[Kind]kind{
 type Request struct {
 	e        *Engine
 	id       string
+	user     Person // who is asked
 	ask      Ask
+	asked    policy.Strength // by the caller; None if it left that to policy
+	raised   bool            // the caller asked for more than policy does
 	caller   caller.Caller
+	standing caller.Standing // of the caller, as seen by the user
 	service  string
+	rule     policy.Rule
+	rules    Rules
 	timeout  time.Duration
 	begun    time.Time
 	deadline time.Duration   // on the boot clock
@@ -56,6 +64,9 @@ type Request struct {
 	end  context.CancelCauseFunc
 	done chan struct{} // closed after the decision is known and nothing of the request runs on
 
+	number string        // for a request from elsewhere: known to the call that began it alone
+	atDesk chan struct{} // closed once the number was typed
+
 	mu        sync.Mutex
 	view      View
 	prompts   []*openPrompt
@@ -65,6 +76,8 @@ type Request struct {
 	sealed    bool          // a decision is being written: too late to deny
 	checking  chan struct{} // a decision is being written: closed when it is known whether it stands
 	yield     Yield
+	tried     []string // what was tried, for the record
+	grant     *grant.Grant
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
 }
@@ -119,6 +132,7 @@ type outcome struct {
 // run does the request's steps and ends it. Whatever goes wrong, the request ends and says how.
 func (r *Request) run() {
 	defer close(r.done)
+	defer r.ask.Wipe()
 	out, err := r.guarded()
 	if err == nil {
 		r.finish(Approved, out.err, out.view)
@@ -145,6 +159,12 @@ func (r *Request) guarded() (out outcome, err error) {
 			out, err = outcome{}, errors.New("the request failed inside")
 		}
 	}()
+	if out, err := r.byGrant(); err == nil || !errors.Is(err, grant.ErrNone) {
+		return out, err
+	}
+	if r.remote() {
+		r.offers.Go(r.askNumber)
+	}
 	return r.steps(r)
 }
 
@@ -169,7 +189,7 @@ func (r *Request) finish(d Decision, err error, fill func(*View)) {
 			fill(v)
 		}
 	})
-	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "service", r.service, "uid", r.caller.UID, "door", r.caller.Door, "decision", d)
+	r.e.cfg.Log.Info("request ended", "request", r.id, "kind", r.ask.Kind, "service", r.service, "user", r.user.Name, "uid", r.caller.UID, "door", r.caller.Door, "decision", d)
 }
 
 // stop ends the request for a reason, unless its decision was written already. While one is being
@@ -272,12 +292,21 @@ func (r *Request) tell() {
 func (r *Request) snapshot() View {
 	v := r.view
 	v.Offers = slices.Clone(v.Offers)
+	slices.SortStableFunc(v.Offers, func(a, b Offer) int { return defaultFirst(r.isDefault(a), r.isDefault(b)) })
 	v.Methods = slices.Clone(v.Methods)
 	v.Prompts, v.Progress = nil, ""
 	if v.Pending() {
 		v.Prompts, v.Progress = r.words(v.Offers)
 	}
 	return v
+}
+
+// isDefault reports whether an offer is that of the user's default method, as far as that is known before
+// the key was touched.
+func (r *Request) isDefault(o Offer) bool {
+	return slices.ContainsFunc(r.methods, func(m method.Method) bool {
+		return m.Default && (o.MethodID == m.ID || o.MethodID == "" && o.Type == OfferByKey && m.Key != nil && (m.Key.KeyID == o.KeyID || m.Key.KeyID == ""))
+	})
 }
 
 // offer changes the offer of a key, adding it if it is new.
@@ -292,15 +321,27 @@ func (r *Request) offer(keyID string, change func(*Offer)) {
 	})
 }
 
-// withdraw takes all offers of a type back, between one step and the next.
+// withdraw takes all offers of a type back, between one step and the next. That they were there stays in
+// the record.
 func (r *Request) withdraw(t OfferType) {
-	r.publish(func(v *View) { v.Offers = slices.DeleteFunc(v.Offers, func(o Offer) bool { return o.Type == t }) })
+	r.publish(func(v *View) {
+		v.Offers = slices.DeleteFunc(v.Offers, func(o Offer) bool {
+			if o.Type != t {
+				return false
+			}
+			if text := triedWords(o); text != "" {
+				r.triesLocked(text)
+			}
+			return true
+		})
+	})
 }
 
 // openPrompt is a prompt that waits for its answer.
 type openPrompt struct {
 	Prompt
-	answers chan Answer // has room for one
+	answers  chan Answer // has room for one
+	answered bool        // guarded by the request's mu
 }
 
 // prompt asks the person something and waits for the answer.
@@ -344,7 +385,7 @@ func (r *Request) answer(a Answer) (err error) {
 		}
 	}()
 	if a.Code.Len() > 0 {
-		if a.Code, err = oath.ParseCode(a.Code); err != nil {
+		if a.Code, err = parseTyped(a.Code); err != nil {
 			return err
 		}
 	}
@@ -355,13 +396,14 @@ func (r *Request) answer(a Answer) (err error) {
 		return ErrNotPending
 	}
 	open := r.prompts[at]
-	if (open.Type == PromptPIN) != (a.PIN.Len() > 0) || (open.Type == PromptCode) != (a.Code.Len() > 0) {
+	if (open.Type == PromptPIN) != (a.PIN.Len() > 0) || (open.Type == PromptCode) != (a.Code.Len() > 0) ||
+		(open.Type == PromptNumber) != (a.Number != "") || (open.Type == PromptApprove) != a.Approve {
 		return fmt.Errorf("%w: this prompt asks for something else", ErrBadRequest)
 	}
-	select {
-	case open.answers <- a:
-		return nil
-	default:
+	if open.answered {
 		return ErrNotPending
 	}
+	open.answered = true
+	open.answers <- a // has room: nobody else sends
+	return nil
 }

@@ -44,6 +44,19 @@ func ParseService(asked string, c caller.Caller) (string, error) {
 	return prefix + name, nil
 }
 
+// checkFullName allows "pam:NAME" and "app:UID:NAME".
+func checkFullName(full string) error {
+	kind, name, _ := strings.Cut(full, ":")
+	if kind == "app" {
+		var uid string
+		uid, name, _ = strings.Cut(name, ":")
+		if _, err := strconv.ParseUint(uid, 10, 32); err != nil {
+			return badService(full)
+		}
+	}
+	return checkServiceName(name)
+}
+
 // checkServiceName allows 1 to 64 of a-z, 0-9, '.', '_' and '-', not beginning with a mark.
 func checkServiceName(name string) error {
 	if len(name) < 1 || len(name) > 64 || strings.Trim(name[:1], "._-") == "" {

@@ -5,20 +5,28 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/throttle"
 	"github.com/fobproject/fob/internal/token"
 )
 
 // canSignIn refuses a sign-in that nobody could approve.
-func (r *Request) canSignIn() error { return r.canApprove() }
+func (r *Request) canSignIn() error {
+	if r.hasGrant() {
+		return nil
+	}
+	return r.canApprove(r.byPolicy())
+}
 
 // signIn is a tap on one of the user's keys, or a code of one of their tokens.
 func (r *Request) signIn() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	return r.resolve(wanted{need: r.ask.Require, methods: r.methods, only: r.ask.KeyID, typed: true}, "", nil)
+	return r.resolve(r.byPolicy(), "", nil)
 }
 
 // canTest refuses the test of a method that is not there.
@@ -30,15 +38,27 @@ func (r *Request) canTest() error {
 		}
 		r.methods = []method.Method{m}
 	}
-	return r.canApprove()
+	// Each recovery code works once: a test would cost one.
+	if r.methods = slices.DeleteFunc(r.methods, func(m method.Method) bool { return m.Type == method.TypeRecovery }); len(r.methods) == 0 {
+		return fmt.Errorf("%w: recovery codes work once each, and are not tested", ErrBadRequest)
+	}
+	if r.asked == policy.None { // it lets nobody in: whatever the method proves will do
+		r.ask.Require = policy.Code
+	}
+	return r.canApprove(r.byTest())
+}
+
+// byTest is what a test accepts: any of the methods' own proofs.
+func (r *Request) byTest() wanted {
+	return wanted{need: r.ask.Require, methods: r.methods, only: r.ask.KeyID, typed: r.ask.Require <= policy.Code}
 }
 
 // testMethod lets nobody in: it shows that a method works.
 func (r *Request) testMethod() (outcome, error) {
 	r.touchFor("to test it")
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, only: r.ask.KeyID, typed: true}, "test", nil)
+	out, err := r.resolve(r.byTest(), "test", nil)
 	if err == nil {
-		r.e.announceMethods()
+		r.e.announceMethods(r.user)
 	}
 	return out, err
 }
@@ -53,7 +73,10 @@ func (r *Request) canRemove() error {
 		return err
 	}
 	r.stepUpNeed()
-	return r.canApprove()
+	if r.mayDoWithout() {
+		return nil
+	}
+	return r.canApprove(r.byStrongest())
 }
 
 // removeMethod takes a method away, after a fresh approval at the strongest strength that the user
@@ -64,12 +87,13 @@ func (r *Request) removeMethod() (outcome, error) {
 		return outcome{}, err
 	}
 	r.touchFor("to approve: removing the method “%s” of %s", gone.Name, gone.User)
-	w := wanted{need: r.ask.Require, methods: r.methods, about: gone.Name, typed: true, stepUp: true}
-	out, err := r.resolve(w, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
+	w := r.byStrongest()
+	w.about = gone.Name
+	out, err := r.approved(w, fmt.Sprintf("removed the method “%s”", gone.Name), func(tx *store.Tx) error {
 		return r.dropMethod(tx, gone, r.ask.Method.Force)
 	})
 	if err == nil {
-		r.e.announceMethods()
+		r.e.announceMethods(r.user)
 	}
 	return out, err
 }
@@ -79,7 +103,7 @@ func (r *Request) leavesOne(tx *store.Tx, gone string, force bool) error {
 	if force {
 		return nil
 	}
-	now, err := method.List(tx, r.uid())
+	now, err := method.List(tx, r.user.UID)
 	if err != nil {
 		return err
 	}
@@ -111,6 +135,12 @@ func removeMethod(tx *store.Tx, gone method.Method, force bool) error {
 	if _, err := method.Remove(tx, gone.UID, gone.ID, force); err != nil {
 		return err
 	}
+	if _, err := grant.DropMethod(tx, gone.UID, gone.ID); err != nil {
+		return err
+	}
+	if gone.Type == method.TypeRecovery {
+		return recovery.Drop(tx, gone.UID)
+	}
 	if gone.Token == nil {
 		return nil
 	}
@@ -124,7 +154,7 @@ func removeMethod(tx *store.Tx, gone method.Method, force bool) error {
 // dropUseless removes the user's methods where none is of any use any more: methods that cannot approve
 // anything would stand in the way of a new one, which they would have to approve.
 func (r *Request) dropUseless(tx *store.Tx) error {
-	now, err := method.List(tx, r.uid())
+	now, err := method.List(tx, r.user.UID)
 	if err != nil {
 		return err
 	}
@@ -136,7 +166,7 @@ func (r *Request) dropUseless(tx *store.Tx) error {
 			return err
 		}
 		reason := fmt.Sprintf("the method “%s” went too: nothing that could approve anything was left", m.Name)
-		if err := r.e.note(tx, string(KindRemoveMethod), r.caller.UID, reason); err != nil {
+		if err := r.e.note(tx, string(KindRemoveMethod), r.user, r.caller.UID, reason); err != nil {
 			return err
 		}
 	}
@@ -147,7 +177,10 @@ func (r *Request) dropUseless(tx *store.Tx) error {
 // error, not one without use.
 func anyUsable(tx *store.Tx, ms []method.Method) (bool, error) {
 	for _, m := range ms {
-		if m.Token == nil {
+		switch {
+		case m.Type == method.TypeRecovery: // a way back, not a way in
+			continue
+		case m.Token == nil:
 			return true, nil
 		}
 		switch _, err := usable(tx, m); {
@@ -162,19 +195,40 @@ func anyUsable(tx *store.Tx, ms []method.Method) (bool, error) {
 
 // canUnblock refuses to lift a lock of typed answers where there is nothing but typed answers.
 func (r *Request) canUnblock() error {
+	if r.ask.Block != "" {
+		if r.ask.Block = throttle.Origin(r.ask.Block); r.ask.Block == "" {
+			return fmt.Errorf("%w: that is neither an address nor a host's name", ErrBadRequest)
+		}
+	}
+	if r.mayDoWithout() {
+		return nil
+	}
 	if len(r.methods) > 0 && len(method.Of(r.methods, method.TypeKey)) == 0 {
 		return ErrNothingLifts
 	}
 	r.ask.Require = max(r.ask.Require, policy.Key)
 	r.stepUpNeed()
-	return r.canApprove()
+	return r.canApprove(r.byLift())
 }
 
-// unblock lets codes be typed again after too many wrong ones. A code is no approval for that.
+// byLift is the tap that lifts locks and blocks.
+func (r *Request) byLift() wanted {
+	return wanted{need: r.ask.Require, methods: r.methods, stepUp: true}
+}
+
+// unblock lets codes be typed again after too many wrong ones, and requests begin again from where one was
+// denied or reported: from one origin, or from all. A code is no approval for that.
 func (r *Request) unblock() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	return r.resolve(wanted{need: r.ask.Require, methods: r.methods, stepUp: true}, "codes may be typed again", func(tx *store.Tx) error {
-		return lockout.Lift(tx, r.uid())
+	done := "codes may be typed again, and no origin is blocked"
+	if r.ask.Block != "" {
+		done = "no longer blocked: " + r.ask.Block
+	}
+	return r.approved(r.byLift(), done, func(tx *store.Tx) error {
+		if _, err := throttle.Lift(tx, r.user.UID, r.ask.Block); err != nil || r.ask.Block != "" {
+			return err
+		}
+		return lockout.Lift(tx, r.user.UID)
 	})
 }
 
@@ -188,7 +242,7 @@ func (r *Request) stepUpNeed() {
 // unchanged makes sure, in the transaction that changes the user's methods, that they are those for
 // which this request was approved: none came or went meanwhile, and none grew stronger than that.
 func (r *Request) unchanged(tx *store.Tx) error {
-	now, err := method.List(tx, r.e.cfg.Owner.UID)
+	now, err := method.List(tx, r.user.UID)
 	if err != nil {
 		return err
 	}

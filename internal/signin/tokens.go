@@ -21,11 +21,11 @@ const (
 // Tokens lists tokens of the registry, those of a user where it is not empty, ascending from the one
 // behind q.After on; more says that others follow.
 func (e *Engine) Tokens(ctx context.Context, c caller.Caller, user string, q token.Query) (found []token.Token, more bool, err error) {
-	if err := e.own(c); err != nil {
-		return nil, false, err
-	}
-	if user != "" {
-		owner, err := e.userByName(ctx, user)
+	if e.admin(c) != nil || user != "" { // who is no administrator sees their own
+		owner, err := e.own(ctx, c, user)
+		if err != nil && e.admin(c) == nil {
+			owner, err = e.byName(ctx, user) // a user instance keeps tokens of others too
+		}
 		if err != nil {
 			return nil, false, err
 		}
@@ -38,68 +38,66 @@ func (e *Engine) Tokens(ctx context.Context, c caller.Caller, user string, q tok
 	return found, more, err
 }
 
-// userByName finds a user of the system; empty is the instance's own.
-func (e *Engine) userByName(ctx context.Context, name string) (Owner, error) {
-	if name == "" || name == e.cfg.Owner.Name {
-		return e.cfg.Owner, nil
-	}
-	found, err := e.cfg.Users(ctx, []string{name})
-	if err != nil {
-		return Owner{}, err
-	}
-	owner, ok := found[name]
-	if !ok {
-		return Owner{}, fmt.Errorf("%w: %q", ErrUnknownUser, caller.Clean(name))
-	}
-	return owner, nil
-}
-
 // Token gives one token, or token.ErrNotFound.
 func (e *Engine) Token(_ context.Context, c caller.Caller, serial string) (t token.Token, err error) {
-	if err := e.own(c); err != nil {
+	if err := caller.AccessOwner.Check(c, e.instance()); err != nil {
 		return t, err
 	}
 	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
 		t, err = token.Get(tx, serial)
 		return err
 	})
+	if err == nil && e.admin(c) != nil && (t.Owner == nil || t.Owner.UID != c.UID) {
+		return token.Token{}, token.ErrNotFound // others' do not exist
+	}
 	return t, err
 }
 
 // AssignToken gives a token to a user, by login name: the instance's own where it is empty.
 func (e *Engine) AssignToken(ctx context.Context, c caller.Caller, serial, user string) (token.Token, error) {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return token.Token{}, err
 	}
-	owner, err := e.userByName(ctx, user)
+	if e.cfg.System && user == "" {
+		return token.Token{}, fmt.Errorf("%w: say to whom the token is given", ErrBadRequest)
+	}
+	owner, err := e.byName(ctx, user)
 	if err != nil {
 		return token.Token{}, err
 	}
-	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) {
+	return e.changeToken(ctx, c, func(tx *store.Tx) (token.Token, error) {
 		t, err := token.Assign(tx, serial, token.Owner{UID: owner.UID, User: owner.Name})
 		if err != nil {
 			return t, err
 		}
-		return t, e.note(tx, kindAssign, c.UID, fmt.Sprintf("the token %s belongs to %s", t.Serial, owner.Name))
+		return t, e.note(tx, kindAssign, owner, c.UID, fmt.Sprintf("the token %s belongs to %s", t.Serial, owner.Name))
 	})
 }
 
 // RenameToken gives a token a name for people.
 func (e *Engine) RenameToken(ctx context.Context, c caller.Caller, serial, name string) (token.Token, error) {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return token.Token{}, err
 	}
-	return e.changeToken(ctx, func(tx *store.Tx) (token.Token, error) {
+	return e.changeToken(ctx, c, func(tx *store.Tx) (token.Token, error) {
 		t, err := token.Rename(tx, serial, name)
 		if err != nil {
 			return t, err
 		}
-		return t, e.note(tx, kindRename, c.UID, fmt.Sprintf("the token %s is called “%s”", t.Serial, t.Title()))
+		return t, e.note(tx, kindRename, e.concerned(t), c.UID, fmt.Sprintf("the token %s is called “%s”", t.Serial, t.Title()))
 	})
 }
 
-func (e *Engine) changeToken(ctx context.Context, change func(*store.Tx) (token.Token, error)) (t token.Token, err error) {
-	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+// concerned is whose log tells of a change of a token: its owner's, or the instance's own.
+func (e *Engine) concerned(t token.Token) Person {
+	if t.Owner != nil {
+		return Person{UID: t.Owner.UID, Name: t.Owner.User}
+	}
+	return e.itself()
+}
+
+func (e *Engine) changeToken(ctx context.Context, c caller.Caller, change func(*store.Tx) (token.Token, error)) (t token.Token, err error) {
+	err = e.noted(ctx, func() uint32 { return e.concerned(t).UID }, func(tx *store.Tx) (err error) {
 		t, err = change(tx)
 		return err
 	})
@@ -132,7 +130,10 @@ func (r *Request) canChangeToken() error {
 		}
 	}
 	r.stepUpNeed()
-	return r.canApprove()
+	if r.mayDoWithout() {
+		return nil
+	}
+	return r.canApprove(r.byStrongest())
 }
 
 // tokenDone are the log's words for changes that were made.
@@ -181,13 +182,14 @@ func (r *Request) changeToken() (outcome, error) {
 		return err
 	}
 	if t.Method == "" {
-		seq, err := r.commit(change, r.entry(Approved, done))
-		return outcome{view: func(v *View) { v.LogSeq = seq }}, err
+		return r.commit(true, change, r.entry(Approved, done))
 	}
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: string(a.Action) + " " + t.Serial, typed: true, stepUp: true}, done, change)
+	w := r.byStrongest()
+	w.about = string(a.Action) + " " + t.Serial
+	out, err := r.approved(w, done, change)
 	if err == nil {
-		r.e.announceMethods()
+		r.e.announceMethods(r.user)
 	}
 	return out, err
 }
@@ -198,13 +200,16 @@ func (r *Request) canExport() error {
 		return err
 	}
 	r.stepUpNeed()
-	return r.canApprove()
+	if r.mayDoWithout() {
+		return nil
+	}
+	return r.canApprove(r.byStrongest())
 }
 
 // exportTokens hands all tokens with their seeds to whoever began the request.
 func (r *Request) exportTokens() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "handed out all tokens with their seeds", nil)
+	out, err := r.approved(r.byStrongest(), "handed out all tokens with their seeds", nil)
 	if err == nil {
 		r.yieldTo(Yield{Tokens: r.e.exported()})
 	}
@@ -275,6 +280,8 @@ func (e *Engine) exportedPage(after string, more *bool) (page []Exported, err er
 type Yield struct {
 	// RecoveryKey is a new recovery key of the vault, to be written down.
 	RecoveryKey *secret.Secret
+	// RecoveryCodes are the user's new recovery codes.
+	RecoveryCodes []*secret.Secret
 	// Tokens are all tokens with their seeds.
 	Tokens iter.Seq2[Exported, error]
 	// Backup is the whole database with the key that opens what is sealed in it.

@@ -9,6 +9,7 @@ import (
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/clock"
+	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
@@ -23,7 +24,7 @@ const kindRestore = "restore"
 
 // Vault says how the vault is, and by which slots it can be opened.
 func (e *Engine) Vault(_ context.Context, c caller.Caller) (s vault.Status, err error) {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return vault.Status{}, err
 	}
 	err = e.cfg.Store.View(func(tx *store.Tx) (err error) {
@@ -36,7 +37,7 @@ func (e *Engine) Vault(_ context.Context, c caller.Caller) (s vault.Status, err 
 // LockVault forgets the vault's key: until it is unlocked, what needs a secret fails with
 // vault.ErrSealed. Keys go on working.
 func (e *Engine) LockVault(c caller.Caller) error {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return err
 	}
 	e.cfg.Vault.Lock()
@@ -47,7 +48,7 @@ func (e *Engine) LockVault(c caller.Caller) error {
 // ownership of by.
 func (e *Engine) UnlockVault(ctx context.Context, c caller.Caller, by *secret.Secret) error {
 	defer by.Wipe()
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return err
 	}
 	if by == nil {
@@ -69,10 +70,10 @@ func (r *Request) canChangeVault() error {
 	}
 	r.ask.Method.Name = r.ask.Vault.Name
 	r.stepUpNeed()
-	if len(r.methods) == 0 {
+	if len(r.methods) == 0 || r.mayDoWithout() {
 		return nil
 	}
-	return r.canApprove()
+	return r.canApprove(r.byStrongest())
 }
 
 // changeVault adds, changes or removes a slot. What takes long is done before the approval, so that the
@@ -90,16 +91,12 @@ func (r *Request) changeVault() (outcome, error) {
 	done := map[VaultAction]string{SlotAdd: "added", SlotChange: "changed", SlotRemove: "removed"}[a.Action] + " a way to open the vault: " + slot
 	var out outcome
 	if len(r.methods) == 0 {
-		seq, commitErr := r.commit(func(tx *store.Tx) error {
-			if err := r.unchanged(tx); err != nil {
-				return err
-			}
-			return change.Apply(tx)
-		}, r.entry(Approved, done))
-		out, err = outcome{view: func(v *View) { v.LogSeq = seq }}, commitErr
+		out, err = r.commit(true, r.afterStepUp(change.Apply), r.entry(Approved, done))
 	} else {
 		r.touchFor("to approve: %s", r.subject())
-		out, err = r.resolve(wanted{need: r.ask.Require, methods: r.methods, about: string(a.Action) + " " + slot, typed: true, stepUp: true}, done, change.Apply)
+		w := r.byStrongest()
+		w.about = string(a.Action) + " " + slot
+		out, err = r.approved(w, done, change.Apply)
 	}
 	if err != nil {
 		return outcome{}, err
@@ -131,7 +128,7 @@ type Backup struct {
 // backup hands everything to whoever began the request.
 func (r *Request) backup() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.resolve(wanted{need: r.ask.Require, methods: r.methods, typed: true, stepUp: true}, "made a backup", nil)
+	out, err := r.approved(r.byStrongest(), "made a backup", nil)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -158,7 +155,7 @@ type Restored struct {
 // brought back into step. It takes ownership of b.
 func (e *Engine) Restore(ctx context.Context, c caller.Caller, b *Backup) (Restored, error) {
 	defer b.DataKey.Wipe()
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return Restored{}, err
 	}
 	e.restoring.Lock()
@@ -182,13 +179,15 @@ func (e *Engine) Restore(ctx context.Context, c caller.Caller, b *Backup) (Resto
 	if err != nil {
 		return Restored{}, err
 	}
-	e.announceMethods()
+	if !e.cfg.System {
+		e.announceMethods(e.cfg.Owner)
+	}
 	return done, nil
 }
 
 // MayRestore fails with ErrNotEmpty where Restore would.
 func (e *Engine) MayRestore(c caller.Caller) error {
-	if err := e.own(c); err != nil {
+	if err := e.admin(c); err != nil {
 		return err
 	}
 	return e.cfg.Store.View(e.emptyOnly)
@@ -196,12 +195,12 @@ func (e *Engine) MayRestore(c caller.Caller) error {
 
 // emptyOnly fails where there is something that a backup would replace.
 func (e *Engine) emptyOnly(tx *store.Tx) error {
-	ms, err := method.List(tx, e.cfg.Owner.UID)
+	some, err := method.Any(tx)
 	if err != nil {
 		return err
 	}
 	ts, _, err := token.List(tx, token.Query{Limit: 1})
-	if err == nil && len(ms)+len(ts) > 0 {
+	if err == nil && (some || len(ts) > 0) {
 		err = ErrNotEmpty
 	}
 	return err
@@ -223,8 +222,10 @@ func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.
 	if err != nil {
 		return done, err
 	}
-	ms, err := method.OnlyOf(tx, e.cfg.Owner.UID)
-	if err != nil {
+	if done.Methods, err = e.restoredMethods(tx); err != nil {
+		return done, err
+	}
+	if _, err := grant.Clear(tx); err != nil { // nobody knows what happened since
 		return done, err
 	}
 	if _, err := audit.VerifyTx(tx); err != nil {
@@ -240,13 +241,21 @@ func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.
 	if err := change.Apply(tx); err != nil {
 		return done, err
 	}
-	done.Methods = len(ms)
-	return done, e.note(tx, kindRestore, c.UID, fmt.Sprintf("restored a backup made on %s", b.Made.UTC().Format(time.DateTime)))
+	return done, e.note(tx, kindRestore, e.itself(), c.UID, fmt.Sprintf("restored a backup made on %s", b.Made.UTC().Format(time.DateTime)))
+}
+
+// restoredMethods counts the methods that a backup brought: those of a user instance must be its owner's.
+func (e *Engine) restoredMethods(tx *store.Tx) (int, error) {
+	if e.cfg.System {
+		return method.Count(tx)
+	}
+	ms, err := method.OnlyOf(tx, e.cfg.Owner.UID)
+	return len(ms), err
 }
 
 // lockedOut says for how long codes are refused, for the status; nil if they are not.
-func (e *Engine) lockedOut(tx *store.Tx) error {
-	err := lockout.Check(tx, e.cfg.Owner.UID, lockout.Local, e.cfg.Clock.Moment())
+func (e *Engine) lockedOut(tx *store.Tx, who Person) error {
+	err := lockout.Check(tx, who.UID, lockout.Local, e.cfg.Clock.Moment())
 	if err != nil && !errors.Is(err, lockout.ErrLocked) {
 		return fmt.Errorf("the count of wrong codes cannot be read: %w", err)
 	}

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ var kindWords = map[Kind]string{
 	KindExportTokens: "export of all tokens' seeds",
 	KindChangeVault:  "change of the vault's slots",
 	KindBackup:       "backup of everything, seeds included",
+	KindLost:         "removal of a lost sign-in method",
 }
 
 // subject names the request: "sign-in for alice by app:1000:mailer".
@@ -44,7 +46,36 @@ func (r *Request) subject() string {
 	case KindChangeVault:
 		what = slotWords[r.ask.Vault.Action] + " a way to open the vault"
 	}
-	return fmt.Sprintf("%s for %s by %s", what, r.e.cfg.Owner.Name, r.service)
+	text := fmt.Sprintf("%s for %s by %s", what, r.user.Name, r.service)
+	if r.remote() {
+		if text += " from elsewhere"; !r.ask.Claimed.Origin.IsZero() {
+			text += fmt.Sprintf(" (%s)", r.ask.Claimed.Origin)
+		}
+	}
+	if stranger(r.caller, r.user) {
+		text += fmt.Sprintf(", begun by uid %d", r.caller.UID)
+	}
+	return text
+}
+
+// triedWords is what is left in the record of an offer that did not decide; empty for one that did.
+func triedWords(o Offer) string {
+	what := string(o.Type)
+	if name := cmp.Or(o.KeyName, o.MethodName); name != "" {
+		what += " “" + name + "”"
+	}
+	switch o.State {
+	case OfferDone, OfferNumber:
+		return ""
+	case OfferFailed:
+		return fmt.Sprintf("%s: %v", what, o.Err)
+	case OfferTouch:
+		return what + ": was not touched"
+	case OfferPick, OfferPaused:
+		return what + ": was not picked"
+	default:
+		return what + ": was not used"
+	}
 }
 
 // tokenWords and slotWords name the changes for people.
@@ -102,7 +133,7 @@ func firstUpper(text string) string {
 // says so.
 func (r *Request) touchText(keys string) string {
 	text := fmt.Sprintf("Touch the key %s %s", keys, r.purpose)
-	if r.caller.Place != caller.PlaceLocal {
+	if r.standing.Place == caller.PlaceUnknown {
 		text += " (it is not known whether this comes from your desk)"
 	}
 	return text
