@@ -156,8 +156,8 @@ func (b Bucket[T]) Backward(tx *Tx, prefix []byte) iter.Seq2[Item[T], error] {
 
 // Raw yields keys, from start on ascending, with the values' texts as they are stored, envelope included:
 // for those who read so many that decoding each would be what takes the time. Both are the database's
-// own memory: not to be changed, and gone when the transaction ends. It is for transactions that only
-// read; in others the loop must not change the bucket.
+// own memory: not to be changed, and gone when the transaction ends or changes something; the loop
+// must not change the bucket.
 func (b Bucket[T]) Raw(tx *Tx, start []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, text []byte) bool) {
 		bb, err := b.open(tx)
@@ -168,6 +168,16 @@ func (b Bucket[T]) Raw(tx *Tx, start []byte) iter.Seq2[[]byte, []byte] {
 		for k, text := c.Seek(start); k != nil && yield(k, text); k, text = c.Next() {
 		}
 	}
+}
+
+// LastRaw is Last without decoding: see Raw. key is nil where the bucket is empty.
+func (b Bucket[T]) LastRaw(tx *Tx) (key, text []byte, err error) {
+	bb, err := b.open(tx)
+	if err != nil || bb == nil {
+		return nil, nil, err
+	}
+	key, text = bb.Cursor().Last()
+	return key, text, nil
 }
 
 // BackwardFrom is Backward from before the key end on, which need not be there.

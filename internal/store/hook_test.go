@@ -193,6 +193,12 @@ func TestRaw(t *testing.T) {
 		if want := `b {"v":1,"d":{ c {"v":1,"d":{ `; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+		if key, text, err := things.LastRaw(tx); string(key) != "c" || string(text) != `{"v":1,"d":{"n":2,"name":"c"}}` || err != nil {
+			t.Errorf("the last is %q %s, %v", key, text, err)
+		}
+		if key, _, err := store.NewBucket[int]("never").LastRaw(tx); key != nil || err != nil {
+			t.Errorf("the last of none is %q, %v", key, err)
+		}
 		for _, c := range []struct {
 			key  string
 			want bool
