@@ -173,17 +173,17 @@ func Get(tx *store.Tx, seq uint64) (Entry, error) {
 }
 
 // Head is the number and the hash of the newest entry; zero where the log is empty. The hash is that
-// of the entry's bytes, whatever hash is stored beside them.
+// of the entry's bytes, whatever hash is stored beside them. It fails where the entry cannot be read.
 func Head(tx *store.Tx) (seq uint64, hash [sha256.Size]byte, err error) {
-	last, err := records.Last(tx)
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, hash, nil
-	}
-	if err != nil {
+	key, text, err := records.LastRaw(tx)
+	if err != nil || key == nil {
 		return 0, hash, err
 	}
-	seq, err = keySeq(last.Key)
-	return seq, sha256.Sum256(last.Value.Entry), err
+	if seq, err = keySeq(key); err != nil {
+		return 0, hash, err
+	}
+	_, e, err := read(tx, seq, text)
+	return seq, e.Hash, err
 }
 
 func (e Entry) checkBounds() error {

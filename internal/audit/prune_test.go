@@ -1,7 +1,6 @@
 package audit_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -201,88 +200,4 @@ func TestPrune(t *testing.T) {
 			brokenAt(t, err, c.want)
 		})
 	}
-}
-
-func TestVerifyWhileTheLogChanges(t *testing.T) {
-	s := fresh(t)
-	fill(t, s, 3000)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		for ctx.Err() == nil {
-			err := s.Update(context.Background(), func(tx *store.Tx) error {
-				_, err := audit.Prune(tx, noon.AddDate(0, 0, 1), 40)
-				return errors.Join(err, appendAll(tx, full("a", 1), full("b", 2)))
-			})
-			if err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	for range 30 {
-		v, err := audit.Verify(t.Context(), s, audit.Check{})
-		if err != nil || v.First == 0 || v.First > v.Last || v.SignedUpTo < v.Last {
-			t.Fatalf("%+v, %v", v, err)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	holds(t, s, audit.Check{})
-}
-
-func TestVerifyLongLogs(t *testing.T) {
-	s := fresh(t)
-	fill(t, s, 2600)
-	t.Run("tells how far it is, in order and to the end", func(t *testing.T) {
-		var told []uint64
-		holds(t, s, audit.Check{Progress: func(done, total uint64) {
-			if total != 2600 {
-				t.Errorf("of %d", total)
-			}
-			told = append(told, done)
-		}})
-		if fmt.Sprint(told) != "[1000 2000 2600]" {
-			t.Errorf("told %v", told)
-		}
-	})
-	t.Run("names the first of several breaks, also between sections", func(t *testing.T) {
-		for _, seq := range []uint64{1, 250, 251, 500, 501, 1777, 2599, 2600} {
-			err := s.Update(t.Context(), func(tx *store.Tx) error {
-				for _, at := range []uint64{seq, min(2600, seq+251), 2600} {
-					if err := edit(tx, at, false, func(f map[string]any) { f["user"] = "eve" }); err != nil {
-						return err
-					}
-				}
-				return errors.Join(errUndo, verifyTx(tx))
-			})
-			brokenAt(t, err, seq)
-		}
-		update(t, s, func(tx *store.Tx) error {
-			return errors.Join(entries.Delete(tx, key(750)), edit(tx, 500, true, func(f map[string]any) { f["user"] = "eve" }))
-		})
-		for range 10 {
-			_, err := verify(t, s, audit.Check{})
-			brokenAt(t, err, 501)
-		}
-		update(t, s, func(tx *store.Tx) error {
-			e, err := entries.Get(tx, key(1))
-			return errors.Join(err, entries.Put(tx, append(key(250), 0), e))
-		})
-		_, err := verify(t, s, audit.Check{})
-		brokenAt(t, err, 251)
-	})
-	t.Run("stops when its context ends", func(t *testing.T) {
-		s := fresh(t)
-		fill(t, s, 3000)
-		ctx, cancel := context.WithCancel(t.Context())
-		_, err := audit.Verify(ctx, s, audit.Check{Assertion: func(audit.Entry) error { cancel(); return nil }})
-		if !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
 }
