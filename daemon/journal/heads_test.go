@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,22 +17,37 @@ import (
 
 // rig runs Heads in a bubble over a log whose head the test sets.
 type rig struct {
+	mu       sync.Mutex // guards what follows
 	instance string
 	seq      uint64
 	readErr  error
 	sendErr  error
 	sent     []string // time since the start, number
 	log      bytes.Buffer
-	stop     func()
+
+	stop func()
+}
+
+// set changes what the log is.
+func (r *rig) set(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
 }
 
 func start(t *testing.T, r *rig) {
 	t.Helper()
 	begin := time.Now()
 	h := &journal.Heads{
-		Instance: func() string { return r.instance },
-		Log:      slog.New(slog.NewTextHandler(&r.log, nil)),
+		Instance: func() string {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.instance
+		},
+		Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 		Send: func(m journal.Message) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			if r.sendErr == nil {
 				r.sent = append(r.sent, fmt.Sprintf("%v:%s", time.Since(begin), m.Fields["SEQ"]))
 			}
@@ -42,7 +58,11 @@ func start(t *testing.T, r *rig) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.Run(ctx, func() (uint64, [32]byte, error) { return r.seq, [32]byte{byte(r.seq)}, r.readErr })
+		h.Run(ctx, func() (uint64, [32]byte, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.seq, [32]byte{byte(r.seq)}, r.readErr
+		})
 	}()
 	synctest.Wait()
 	r.stop = func() { cancel(); <-done }
@@ -51,6 +71,8 @@ func start(t *testing.T, r *rig) {
 func (r *rig) want(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if fmt.Sprint(r.sent) != fmt.Sprint(want) {
 		t.Errorf("sent %v, want %v", r.sent, want)
 	}
@@ -66,15 +88,15 @@ func TestHeads(t *testing.T) {
 			start(t, r)
 			r.want(t, "0s:3")
 			pass(time.Minute)
-			r.seq = 4
+			r.set(func() { r.seq = 4 })
 			pass(13 * time.Minute)
-			r.seq = 5
+			r.set(func() { r.seq = 5 })
 			r.want(t, "0s:3")
 			pass(time.Minute)
 			r.want(t, "0s:3", "15m0s:5")
 			pass(24*time.Hour - 15*time.Minute)
 			r.want(t, "0s:3", "15m0s:5")
-			r.seq = 6
+			r.set(func() { r.seq = 6 })
 			pass(time.Minute)
 			r.stop()
 			r.want(t, "0s:3", "15m0s:5", "24h1m0s:6")
@@ -92,7 +114,7 @@ func TestHeads(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &rig{seq: 3, instance: "a"}
 			start(t, r)
-			r.instance = "b"
+			r.set(func() { r.instance = "b" })
 			pass(15 * time.Minute)
 			r.want(t, "0s:3", "15m0s:3")
 			r.stop()
@@ -106,15 +128,15 @@ func TestHeads(t *testing.T) {
 			if n := strings.Count(r.log.String(), "\n"); n != 1 || !strings.Contains(r.log.String(), "level=INFO") {
 				t.Errorf("logged %s", r.log.String())
 			}
-			r.sendErr = nil
+			r.set(func() { r.sendErr = nil })
 			pass(15 * time.Minute)
 			r.want(t, "1h15m0s:3")
-			r.seq, r.readErr = 4, errors.New("damaged")
+			r.set(func() { r.seq, r.readErr = 4, errors.New("damaged") })
 			pass(time.Hour)
 			if n := strings.Count(r.log.String(), "\n"); n != 2 || !strings.Contains(r.log.String(), "level=WARN") {
 				t.Errorf("logged %s", r.log.String())
 			}
-			r.readErr = nil
+			r.set(func() { r.readErr = nil })
 			pass(15 * time.Minute)
 			r.want(t, "1h15m0s:3", "2h30m0s:4")
 			r.stop()
