@@ -23,6 +23,9 @@ type member struct {
 	fn any
 	// replies is set for a method that sends its reply itself, because signals must follow it.
 	replies bool
+	// waits is set for a method that waits for a person, and is bounded elsewhere: it takes no place from
+	// the others.
+	waits bool
 }
 
 // call is one call of a method.
@@ -115,11 +118,12 @@ func (s *session) guard(m member) any {
 				results = refused(busError(s.d.Errors.Internal(fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
 			}
 		}()
-		if s.busy.Add(1); s.busy.Load() > maxBusy {
-			s.busy.Add(-1)
-			return refused(dbus.NewError("org.freedesktop.DBus.Error.LimitsExceeded", []any{"too many calls at once: try again"}))
+		if !m.waits {
+			defer s.busy.Add(-1)
+			if s.busy.Add(1) > maxBusy {
+				return refused(dbus.NewError("org.freedesktop.DBus.Error.LimitsExceeded", []any{"too many calls at once: try again"}))
+			}
 		}
-		defer s.busy.Add(-1)
 		msg := args[0].Interface().(dbus.Message)
 		sender, _ := msg.Headers[dbus.FieldSender].Value().(string)
 		p, err := s.identify(sender)

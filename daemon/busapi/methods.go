@@ -23,7 +23,7 @@ func (s *session) table() []member {
 		{name: "Cancel", access: caller.AccessOwner, fn: s.cancel},
 		{name: "Receipt", access: caller.AccessOwner, fn: s.receipt},
 		{name: "Status", access: caller.AccessOwner, fn: s.status},
-		{name: "Authorize", access: caller.AccessOwner, fn: s.authorize},
+		{name: "Authorize", access: caller.AccessOwner, fn: s.authorize, waits: true},
 	}
 }
 
