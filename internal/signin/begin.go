@@ -26,7 +26,7 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 	r.ctx, r.end = context.WithCancelCause(context.Background())
 	if err := e.enlist(r); err != nil {
 		r.end(err)
-		a.Wipe()
+		r.ask.Wipe()
 		return nil, err
 	}
 	stopCaller := context.AfterFunc(ctx, func() { r.end(ErrCallerGone) })
@@ -76,6 +76,9 @@ func (e *Engine) admit(ctx context.Context, c caller.Caller, a Ask, check func(*
 		err = check(r)
 	}
 	if err != nil {
+		if r != nil {
+			r.ask.Wipe()
+		}
 		return nil, e.discreet(c, user, err)
 	}
 	if r.id, err = e.newID(); err != nil {

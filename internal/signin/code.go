@@ -75,13 +75,23 @@ func (r *Request) canCode() error {
 
 // codeProblem says why nothing could be typed now that is enough; nil if something could.
 func (r *Request) codeProblem(w wanted) error {
-	if w.recovery && len(method.Of(w.methods, method.TypeRecovery)) > 0 {
+	if w.recovery && r.hasCodes(w.methods) {
 		return r.notLockedOut()
 	}
 	if !w.typed {
 		return fmt.Errorf("%w (%s is needed)", ErrNotStrong, w.need)
 	}
 	return r.tokenProblem(w)
+}
+
+// hasCodes reports whether a recovery code is left. What cannot be read is none.
+func (r *Request) hasCodes(ms []method.Method) (left bool) {
+	_ = r.e.cfg.Store.View(func(tx *store.Tx) error {
+		n, err := codesLeft(tx, ms)
+		left = n > 0
+		return err
+	})
+	return left
 }
 
 // tokenProblem says why no token's code could be typed now.
@@ -152,7 +162,7 @@ func (r *Request) offerCodes(w wanted) *codeOffer {
 		}
 		r.publish(func(v *View) { v.Offers = append(v.Offers, offer) })
 	}
-	if codes := method.Of(w.methods, method.TypeRecovery); w.recovery && len(codes) > 0 {
+	if codes := method.Of(w.methods, method.TypeRecovery); w.recovery && r.hasCodes(codes) {
 		shown = append(shown, "a recovery code")
 		r.publish(func(v *View) {
 			v.Offers = append(v.Offers, Offer{Type: OfferByRecovery, State: OfferCode, MethodID: codes[0].ID, MethodName: codes[0].Name})

@@ -103,10 +103,22 @@ const kindPrune = "prune-log"
 // prunePage is how many entries one transaction removes.
 const prunePage = 500
 
-// PruneLog removes entries that are older than keep. The chain of the rest can still be checked. ctx ends it
+// maxAhead is how far the clock may be ahead of the newest entry to be believed.
+const maxAhead = 24 * time.Hour
+
+// PruneLog removes entries that are older than keep, on the newest day of the log: a clock that runs far
+// ahead, and will be set right, removes nothing. The chain of the rest can still be checked. ctx ends it
 // between two transactions.
 func (e *Engine) PruneLog(ctx context.Context, keep time.Duration) (removed uint64, err error) {
-	before := e.cfg.Clock.Now().Add(-keep)
+	newest, err := e.newestEntry()
+	if err != nil {
+		return 0, fmt.Errorf("cannot prune the log: %w", err)
+	}
+	before := e.cfg.Clock.Now()
+	if latest := newest.Add(maxAhead); before.After(latest) {
+		before = latest
+	}
+	before = before.Add(-keep)
 	for {
 		if err := ctx.Err(); err != nil {
 			return removed, err
@@ -130,6 +142,20 @@ func (e *Engine) PruneLog(ctx context.Context, keep time.Duration) (removed uint
 	return removed, e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		return e.note(tx, kindPrune, e.itself(), e.itself().UID, fmt.Sprintf("removed %d entries of before %s", removed, before.UTC().Format(time.DateOnly)))
 	})
+}
+
+// newestEntry is when the newest entry was made; zero where there is none.
+func (e *Engine) newestEntry() (made time.Time, err error) {
+	err = e.cfg.Store.View(func(tx *store.Tx) error {
+		seq, _, err := audit.Head(tx)
+		if err != nil || seq == 0 {
+			return err
+		}
+		last, err := audit.Get(tx, seq)
+		made = last.Time
+		return err
+	})
+	return made, err
 }
 
 // LogHead is the number and the hash of the newest entry.

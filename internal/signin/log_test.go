@@ -52,6 +52,10 @@ func TestTheLogKeeps400Days(t *testing.T) {
 		d.touch(k)
 		d.wants(r, signin.Approved)
 		time.Sleep(101 * 24 * time.Hour)
+		if n, err := d.PruneLog(t.Context(), audit.DefaultKeep); err != nil || n != 0 {
+			t.Fatalf("%d entries are pruned by a clock that nothing confirms, %v", n, err)
+		}
+		d.wants(d.by(root, signin.Ask{Kind: signin.KindUnblock}), signin.Approved)
 		n, err := d.PruneLog(t.Context(), audit.DefaultKeep)
 		if err != nil || int(n) != len(old) {
 			t.Fatalf("%d of %d entries are pruned, %v", n, len(old), err)

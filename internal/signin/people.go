@@ -72,8 +72,18 @@ func (e *Engine) own(ctx context.Context, c caller.Caller, name string) (Person,
 // admin lets a caller in who may change what is everybody's.
 func (e *Engine) admin(c caller.Caller) error { return caller.AccessAdmin.Check(c, e.instance()) }
 
-// asked finds the user whom a request asks. In the system instance anybody may ask for anybody.
+// asked finds the user whom a request asks. In the system instance anybody may ask for anybody to sign in,
+// and a change of a token concerns whose it is.
 func (e *Engine) asked(ctx context.Context, c caller.Caller, a Ask) (Person, error) {
+	if a.Kind == KindChangeToken && e.cfg.System {
+		t, err := e.Token(ctx, c, a.Token.Serial)
+		if err != nil {
+			return Person{}, err
+		}
+		if t.Owner != nil {
+			return Person{UID: t.Owner.UID, Name: t.Owner.User}, nil
+		}
+	}
 	if !e.cfg.System || a.User == "" || c.UID == 0 || !kinds[a.Kind].Foreign {
 		return e.own(ctx, c, a.User)
 	}

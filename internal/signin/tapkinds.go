@@ -161,6 +161,9 @@ func (r *Request) dropUseless(tx *store.Tx) error {
 	if some, err := anyUsable(tx, now); err != nil || some {
 		return err
 	}
+	if left, err := codesLeft(tx, now); err != nil || left > 0 && r.e.policy.Load().RecoverySteps() {
+		return err // they approve a new method
+	}
 	for _, m := range now {
 		if err := removeMethod(tx, m, true); err != nil {
 			return err

@@ -165,6 +165,56 @@ func TestAWayBackAfterALostKey(t *testing.T) {
 	}, k)
 }
 
+// With nothing left but the codes, one more of them approves the new key.
+func TestRecoveryCodesAloneLeadBack(t *testing.T) {
+	k := newFakeKey("aa")
+	host(t, func(t *testing.T, d *desk) {
+		m := d.register(k)
+		codes := d.writesDown(k)
+		d.unplug(k)
+		r := d.by(d.me, signin.Ask{Kind: signin.KindLost, Method: signin.MethodAsk{ID: m.ID}})
+		if err := d.Answer(t.Context(), d.me, r.ID(), signin.Answer{Prompt: d.promptOf(r, signin.PromptConfirm).ID, Confirm: "LOST"}); err != nil {
+			t.Fatal(err)
+		}
+		d.types(r, codes[0])
+		d.wants(r, signin.Approved)
+		k2 := newFakeKey("bb")
+		d.plug(k2)
+		r = d.by(d.me, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key"}})
+		d.quiet(k2)
+		d.types(r, codes[1])
+		d.touch(k2)
+		d.touch(k2)
+		d.wants(r, signin.Approved)
+	}, k)
+}
+
+// A token that an administrator takes away is its user's method, not the administrator's.
+func TestAdministratorsTakeTokensFromTheirUsers(t *testing.T) {
+	k := newFakeKey("aa")
+	host(t, func(t *testing.T, d *desk) {
+		d.register(k)
+		d.supply("77")
+		for _, c := range []caller.Caller{d.me, bob} {
+			if _, err := d.Begin(t.Context(), c, signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: "77", Action: signin.TokenUnassign}}); !errors.Is(err, caller.ErrForbidden) {
+				t.Errorf("uid %d: %v", c.UID, err)
+			}
+		}
+		r, err := d.Begin(t.Context(), root, signin.Ask{Kind: signin.KindChangeToken, Token: signin.TokenAsk{Serial: "77", Action: signin.TokenUnassign}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.wants(r, signin.Approved)
+		if ms, _ := d.Methods(t.Context(), d.me, ""); len(ms) != 1 || ms[0].Token != nil {
+			t.Errorf("left: %+v", ms)
+		}
+		all := d.everything()
+		if e := all[len(all)-1]; e.User != "alice" || e.CallerUID != 0 {
+			t.Errorf("the record says %+v", e)
+		}
+	}, k)
+}
+
 func TestPolicyMayForbidTheWayBack(t *testing.T) {
 	k := newFakeKey("aa")
 	host(t, func(t *testing.T, d *desk) {
