@@ -133,7 +133,7 @@ func (e *Engine) prepare(ctx context.Context, c caller.Caller, user Person, a As
 		return nil, err
 	}
 	r := &Request{
-		e: e, user: user, ask: a, caller: c, standing: standing, service: service, rule: rule, timeout: a.Timeout,
+		e: e, user: user, ask: a, caller: c, standing: standing, service: service, policy: p, rule: rule, timeout: a.Timeout,
 		raised: asked > rule.Require, asked: asked, begun: e.cfg.Clock.Now(), deadline: e.cfg.Clock.Boot() + a.Timeout,
 		methods: methods, rules: kind.Rules, steps: kind.run, done: make(chan struct{}), atDesk: make(chan struct{}),
 	}

@@ -272,7 +272,7 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	if info.Supports(fido.AlgEdDSA) {
 		algorithm = fido.AlgEdDSA
 	}
-	verbatim, hash, err := r.clientData(name)
+	verbatim, hash, err := r.clientData(r.ask.Require, name)
 	if err != nil {
 		return m, reg, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/throttle"
+	"github.com/fobproject/fob/internal/token"
 )
 
 // grantKey is what a grant for this request is bound to besides its user, and whether there can be one:
@@ -65,7 +66,8 @@ func (r *Request) byGrant() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	defer func() { checked(done.Seq > 0) }()
+	decided := false
+	defer func() { checked(decided) }()
 	err = r.update(func(tx *store.Tx) error {
 		back, done = nil, audit.Entry{}
 		g, err := grant.Find(tx, r.user.UID, r.user.Name, r.service, origin, sshKey, now)
@@ -98,21 +100,38 @@ func (r *Request) byGrant() (outcome, error) {
 		r.e.cfg.Log.Warn("remembered approvals were dropped", "user", r.user.Name, "error", back)
 		return outcome{}, grant.ErrNone
 	}
+	decided = true
 	r.e.logged(done)
 	return r.outcomeOf(done, policy.None), nil
 }
 
-// stillGood fails with grant.ErrNone unless policy would let the grant be made today, and its method is
-// still the user's.
+// stillGood fails with grant.ErrNone unless policy would let the grant be made today, and its method could
+// still approve it.
 func (r *Request) stillGood(tx *store.Tx, g grant.Grant, now time.Time) error {
-	if now.Sub(g.Made) > r.rule.Remember || !r.rule.Accepts(g.Strength) && !g.Strength.Satisfies(r.rule.Require) || g.Strength < policy.Code {
+	if r.e.policy.Load() != r.policy { // it changed since the request began: the person is asked
 		return grant.ErrNone
 	}
-	_, err := method.Get(tx, r.user.UID, g.Method)
+	if now.Sub(g.Made) > r.rule.Remember || !r.rule.Accepts(g.Strength) || g.Strength < policy.Code {
+		return grant.ErrNone
+	}
+	m, err := method.Get(tx, r.user.UID, g.Method)
 	if errors.Is(err, method.ErrNotFound) {
 		return grant.ErrNone
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	switch {
+	case m.Key != nil && r.policy.AllowsAAGUID(m.Key.AAGUID):
+		return nil
+	case m.Token != nil:
+		_, err := usable(tx, m)
+		if errors.Is(err, token.ErrDisabled) || errors.Is(err, token.ErrNotFound) {
+			return grant.ErrNone
+		}
+		return err
+	}
+	return grant.ErrNone
 }
 
 // remembered makes the grant that the person chose, in the transaction of the approval.

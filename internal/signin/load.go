@@ -19,12 +19,19 @@ type load struct {
 const (
 	burst = 40
 	rate  = 20
+	// manyLoads is from how many loads on those that say nothing are looked for.
+	manyLoads = 256
 )
 
 // loadOf finds or makes a uid's load. The caller holds e.mu.
 func (e *Engine) loadOf(uid uint32) *load {
 	l := e.loads[uid]
 	if l == nil {
+		if len(e.loads) >= manyLoads {
+			for uid := range e.loads {
+				e.trim(uid)
+			}
+		}
 		l = &load{left: burst, seen: e.cfg.Clock.Boot()}
 		e.loads[uid] = l
 	}

@@ -220,7 +220,7 @@ func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op 
 
 // assert asks the key once and verifies its answer.
 func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, about string, uv *userVerification) (approval, error) {
-	verbatim, hash, err := r.clientData(about)
+	verbatim, hash, err := r.clientData(need, about)
 	if err != nil {
 		return approval{}, err
 	}
@@ -239,7 +239,7 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 			ID: m.Key.CredentialID, PublicKey: m.Key.PublicKey, Algorithm: m.Key.Algorithm, RPID: m.Key.RPID, Counter: m.Key.Counter,
 		}, hash, answer, need == policy.Verified)
 		a := approval{
-			method: m, keyID: h.key.ID, proof: proof,
+			method: m, need: need, keyID: h.key.ID, proof: proof,
 			receipt: audit.Receipt{
 				RPID: m.Key.RPID, CredentialID: m.Key.CredentialID, PublicKey: m.Key.PublicKey, Algorithm: m.Key.Algorithm,
 				ClientData: verbatim, AuthData: answer.AuthData, Signature: answer.Signature,
@@ -317,7 +317,7 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 		return err // it blinks for another request
 	}
 	defer done()
-	_, hash, err := r.clientData("")
+	_, hash, err := r.clientData(policy.None, "")
 	if err != nil {
 		return err
 	}

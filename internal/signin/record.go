@@ -23,6 +23,7 @@ import (
 // approval is what one tap proved, verified but not yet on disk.
 type approval struct {
 	method  method.Method
+	need    policy.Strength // what it had to prove
 	keyID   string
 	proof   fido.Proof
 	receipt audit.Receipt
@@ -50,9 +51,10 @@ func (r *Request) use(a approval) method.Use {
 }
 
 // clientData makes what a key is asked to sign: what was shown, with a nonce of its own for every
-// time the key is asked. about names the method that the request adds or removes, if any. Commands may
+// time the key is asked. need is what its answer must prove: less than the request requires where policy
+// lets it. about names the method that the request adds or removes, if any. Commands may
 // hold secrets, and these bytes stand in the log: the key signs the executable and a hash of the command.
-func (r *Request) clientData(about string) (verbatim []byte, hash [32]byte, err error) {
+func (r *Request) clientData(need policy.Strength, about string) (verbatim []byte, hash [32]byte, err error) {
 	nonce := make([]byte, 32)
 	if _, err := io.ReadFull(r.e.cfg.Rand, nonce); err != nil {
 		return nil, hash, fmt.Errorf("cannot make a nonce: %w", err)
@@ -62,7 +64,7 @@ func (r *Request) clientData(about string) (verbatim []byte, hash [32]byte, err 
 		Instance:    r.e.cfg.Store.InstanceID(),
 		Request:     r.id,
 		Kind:        string(r.ask.Kind),
-		Require:     r.ask.Require.String(),
+		Require:     need.String(),
 		User:        r.user.Name,
 		UID:         r.user.UID,
 		Service:     r.service,
@@ -203,7 +205,7 @@ func (r *Request) triedSoFar() []string {
 // approvedBy is the entry of an approval by a tap.
 func (r *Request) approvedBy(a approval, reason string) audit.Entry {
 	e := r.entry(Approved, reason)
-	e.Strength = a.strength().String()
+	e.Require, e.Strength = a.need.String(), a.strength().String()
 	e.Method, e.MethodName = a.method.ID, a.method.Name
 	e.Receipt = &a.receipt
 	return e

@@ -51,6 +51,7 @@ type Request struct {
 	caller   caller.Caller
 	standing caller.Standing // of the caller, as seen by the user
 	service  string
+	policy   *policy.Policy // when it began
 	rule     policy.Rule
 	rules    Rules
 	timeout  time.Duration
