@@ -48,14 +48,11 @@ var steps = []struct {
 	{"revoke", 1, (*model).revoke},
 	{"start anew", 2, func(m *model, _, _, _ int) { m.restart() }},
 	{"change policy", 4, func(m *model, a, _, _ int) { m.obey(a % len(laws)) }},
-	{"set the clock", 3, func(m *model, a, b, _ int) {
-		by := []time.Duration{time.Minute, time.Hour, 40 * day, 20 * time.Second}[b%4]
-		if a%2 == 0 {
-			by = -by
-		}
+	{"set the clock", 3, func(m *model, a, _, _ int) {
 		m.d.mu.Lock()
-		m.d.jump += by
+		m.d.jump = []time.Duration{0, 0, 0, 0, time.Minute, -20 * time.Second, -time.Hour, time.Hour, 2 * time.Hour, 40 * day}[a%10]
 		m.d.mu.Unlock()
+		m.say("the clock is off by %v", m.d.jump)
 	}},
 	{"suspend", 2, func(m *model, a, _, _ int) {
 		m.d.mu.Lock()
@@ -63,10 +60,11 @@ var steps = []struct {
 		m.d.mu.Unlock()
 	}},
 	{"wait", 14, func(m *model, a, _, _ int) {
-		time.Sleep([]time.Duration{200 * time.Millisecond, 1500 * time.Millisecond, 5 * time.Second, 16 * time.Second, 31 * time.Second, 2 * time.Minute, 16 * time.Minute}[min(a%11, 6)])
+		time.Sleep([]time.Duration{1500 * time.Millisecond, 1500 * time.Millisecond, 1500 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second, 5 * time.Second, 16 * time.Second, 31 * time.Second, 31 * time.Second, 2 * time.Minute, 16 * time.Minute}[a%11])
 	}},
 	{"unplug or plug in", 3, (*model).unplug},
-	{"break or mend the disk", 2, func(m *model, _, _, _ int) { m.toggleDisk() }},
+	{"break the disk for a while", 2, func(m *model, _, _, _ int) { m.breaks() }},
+	{"be remembered", 6, (*model).beRemembered},
 	{"all at once", 3, (*model).race},
 }
 
@@ -528,6 +526,43 @@ func (m *model) remember(a, b, c int) {
 	}
 	if err == nil {
 		q.remember = c%4 != 0
+	}
+}
+
+// beRemembered is a sign-in by ssh that is remembered where it can be: one that was remembered before ends at
+// once.
+func (m *model) beRemembered(a, b, c int) {
+	q := &asked{by: callers[0], kind: "sign-in", service: services[[]int{0, 0, 0, 4}[a%4]], origin: origins[c%4], sshKey: prints[c/4%3], user: []uint32{uid, uid, bobUID}[b%3]}
+	m.start(q, signin.Ask{})
+	m.observe()
+	if q.r == nil || q.over {
+		return
+	}
+	if err := m.d.Remember(context.Background(), desks[q.user].Caller, q.id, true); err == nil {
+		q.remember = true
+	}
+	p, ok := q.prompt(signin.PromptNumber)
+	if !ok {
+		return
+	}
+	q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
+	if err := m.d.Answer(context.Background(), desks[q.user].Caller, q.id, signin.Answer{Prompt: p.ID, Number: q.number}); err == nil {
+		q.numbered = true
+	}
+	m.observe()
+	if q.over || c/16%4 == 0 {
+		return
+	}
+	if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
+		m.picked, q.parked = q, map[string]bool{}
+	}
+	time.Sleep(1100 * time.Millisecond)
+	m.observe()
+	for i, k := range m.keys {
+		if now, _ := m.watch.of(k); len(now) > 0 && !q.over && offerState(q.r.View(), k) == signin.OfferTouch {
+			m.tap(i, 1, 0)
+			m.observe()
+		}
 	}
 }
 

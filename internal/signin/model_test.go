@@ -33,7 +33,7 @@ func sequence(seed uint64) []op {
 	for _, s := range steps {
 		total += s.often
 	}
-	ops := make([]op, 90)
+	ops := make([]op, 150)
 	for i := range ops {
 		n := r.IntN(total)
 		for ops[i].step = 0; n >= steps[ops[i].step].often; ops[i].step++ {
@@ -59,7 +59,7 @@ func TestModel(t *testing.T) {
 	for seed := from; seed <= to; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := play(t, seed, sequence(seed))
-			if alone {
+			if alone || os.Getenv("FOB_MODEL_TALK") != "" {
 				t.Log("\n" + strings.Join(m.said, "\n"))
 			}
 			if len(m.problems) == 0 {
@@ -98,6 +98,9 @@ func play(t *testing.T, seed uint64, ops []op) (m *model) {
 		m = in
 		for i, o := range ops {
 			m.at = i
+			if i > m.brokeAt+2 {
+				m.mends()
+			}
 			steps[o.step].do(m, o.a, o.b, o.c)
 			if m.observe(); len(m.problems) > 0 {
 				break
@@ -133,6 +136,7 @@ type model struct {
 	blocks     map[string]time.Duration
 	remembered []*remembered
 	broken     func() // mends the disk
+	brokeAt    int
 	latest     time.Time
 	seq        uint64
 	entries    map[string][]audit.Entry
@@ -290,12 +294,12 @@ func (m *model) subscribe() {
 	}
 }
 
-func (m *model) toggleDisk() {
+// breaks makes every writing fail for the next two steps.
+func (m *model) breaks() {
 	if m.broken != nil {
-		m.broken()
-		m.broken = nil
 		return
 	}
+	m.brokeAt = m.at
 	mend, err := breakDisk(m.d.config.Store.Path())
 	if err != nil {
 		m.wrong("%v", err)
@@ -305,11 +309,16 @@ func (m *model) toggleDisk() {
 	m.say("the disk breaks")
 }
 
+func (m *model) mends() {
+	if m.broken != nil {
+		m.broken()
+		m.broken = nil
+	}
+}
+
 // restart ends the engine and begins another on the same database.
 func (m *model) restart() {
-	if m.broken != nil {
-		m.toggleDisk()
-	}
+	m.mends()
 	before := m.d.Engine
 	m.d.anew()
 	synctest.Wait()
@@ -329,9 +338,7 @@ func (m *model) restart() {
 
 // close ends what is pending, and looks at what is left.
 func (m *model) close() {
-	if m.broken != nil {
-		m.toggleDisk()
-	}
+	m.mends()
 	if len(m.problems) > 0 {
 		return
 	}
