@@ -193,10 +193,11 @@ type wait struct {
 	least, most time.Duration // it holds until the one surely, and until the other perhaps
 }
 
-// sort says under what a request is counted after a denial.
+// sort says under what a request is counted after a denial: where no address is vouched for, what comes from
+// elsewhere is counted apart, so that nobody there makes the desk wait.
 func (q *asked) sort() string {
-	from := fmt.Sprintf("uid %d", q.by.UID)
-	if q.by.UID == 0 {
+	from := fmt.Sprintf("uid %d, remote %v", q.by.UID, q.remote)
+	if q.by.UID == 0 && (q.origin != "" || !q.remote) {
 		from = site(q.origin)
 	}
 	return fmt.Sprintf("%d %s %s %s", q.user, q.service, q.kind, from)
