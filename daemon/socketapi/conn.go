@@ -16,11 +16,13 @@ import (
 	"github.com/fobproject/fob/internal/clock"
 )
 
-// maxConns bounds the connections that are served at a time, and maxPerUser those of one user but root
-// where the door is everybody's: nobody can take all of them.
+// maxConns bounds the connections that are served at a time. Where the door is everybody's, maxPerUser
+// bounds those of one user but root, and maxOthers those of all users but root: nobody can take all of
+// them, and several together cannot shut root out.
 const (
 	maxConns   = 256
 	maxPerUser = 32
+	maxOthers  = maxConns - 32
 )
 
 // busyAnswer is what a connection beyond maxConns gets.
@@ -63,7 +65,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) enter(uid uint32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= maxConns || l.shared && uid != 0 && l.users[uid] >= maxPerUser {
+	if l.open >= maxConns || l.shared && uid != 0 && (l.users[uid] >= maxPerUser || l.open-l.users[0] >= maxOthers) {
 		return false
 	}
 	if l.users == nil {
