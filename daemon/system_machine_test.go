@@ -81,12 +81,12 @@ func newMachine(t *testing.T, policy string) *machine {
 func (m *machine) start(t *testing.T, more ...string) {
 	t.Helper()
 	notify := filepath.Join(m.dir, "notify")
+	_ = os.Remove(notify) // of the start before, if any
 	said, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer said.Close()
-	defer os.Remove(notify)
+	t.Cleanup(func() { _ = said.Close() })
 	m.fobd = exec.Command(needPrograms(t), append([]string{"--system", "--dir", m.dir, "--log-level", "debug"}, more...)...)
 	m.fobd.Env, m.fobd.Stderr = []string{"NOTIFY_SOCKET=" + notify, "DBUS_SYSTEM_BUS_ADDRESS=" + m.bus.Address}, m.log
 	if err := m.fobd.Start(); err != nil {
