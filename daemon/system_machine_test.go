@@ -77,18 +77,28 @@ func newMachine(t *testing.T, policy string) *machine {
 	return m
 }
 
-// start starts fobd and waits until it is ready.
+// start starts the machine's fobd and waits until it is ready.
 func (m *machine) start(t *testing.T, more ...string) {
+	t.Helper()
+	m.fobd = exec.Command(needPrograms(t), append([]string{"--system", "--dir", m.dir, "--log-level", "debug"}, more...)...)
+	m.fobd.Env = []string{"DBUS_SYSTEM_BUS_ADDRESS=" + m.bus.Address}
+	m.launch(t)
+}
+
+// launch starts fobd as it was prepared and waits until it is ready.
+func (m *machine) launch(t *testing.T) {
 	t.Helper()
 	notify := filepath.Join(m.dir, "notify")
 	_ = os.Remove(notify) // of the start before, if any
 	said, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
+	if err == nil {
+		err = os.Chmod(notify, 0o666)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = said.Close() })
-	m.fobd = exec.Command(needPrograms(t), append([]string{"--system", "--dir", m.dir, "--log-level", "debug"}, more...)...)
-	m.fobd.Env, m.fobd.Stderr = []string{"NOTIFY_SOCKET=" + notify, "DBUS_SYSTEM_BUS_ADDRESS=" + m.bus.Address}, m.log
+	m.fobd.Env, m.fobd.Stderr = append(m.fobd.Env, "NOTIFY_SOCKET="+notify), m.log
 	if err := m.fobd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +109,35 @@ func (m *machine) start(t *testing.T, more ...string) {
 	if n, err := said.Read(b); err != nil || string(b[:n]) != "READY=1" {
 		t.Fatalf("fobd says %q (%v): %s", b[:n], err, m.log)
 	}
+}
+
+// newUsers starts a user's own fobd on a session bus, beside a machine's session manager. Its socket is
+// opened to everybody, so that it is the door that turns others away.
+func (m *machine) newUsers(t *testing.T, uid uint32) *machine {
+	t.Helper()
+	u := &machine{dir: tempDir(t), log: new(lockedBuffer), bus: testbus.New(t), login: m.login, key: m.key}
+	program := needPrograms(t)
+	for _, dir := range []string{u.dir, filepath.Dir(u.busPath()), filepath.Dir(program)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := filepath.Join(u.dir, "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(home, int(uid), int(uid)); err != nil {
+		t.Fatal(err)
+	}
+	u.socket = filepath.Join(home, "fob", "fob.sock")
+	u.fobd = exec.Command(program, "--user", "--log-level", "debug")
+	u.fobd.Env = []string{
+		"XDG_RUNTIME_DIR=" + home, "XDG_STATE_HOME=" + home, "XDG_CONFIG_HOME=" + home,
+		"DBUS_SESSION_BUS_ADDRESS=" + u.bus.Address, "DBUS_SYSTEM_BUS_ADDRESS=" + m.bus.Address,
+	}
+	u.fobd.Dir, u.fobd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	u.launch(t)
+	return u
 }
 
 // end ends fobd, which must end by itself and in peace.
