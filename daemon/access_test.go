@@ -308,7 +308,8 @@ or the owner's at their own instance. Names of services that begin with â€œpam:â
 	b.WriteString(`
 A request from elsewhere has a number, which the user types at the desk before a key blinks for it. A user's first
 method at the machine's instance needs no approval, and somebody who vouches for the user: root, an administrator's
-one-time code, or the user's password through polkit.
+one-time code, or the user's password through polkit. Another user who has begun a sign-in for somebody hears of it
+what root hears, without the user's methods and keys, and may take it back; it is not theirs to pick.
 `)
 	return b.String()
 }
@@ -394,6 +395,7 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 		t.Helper()
 		switch {
 		case r.whose == aRequest || r.whose == aDecision:
+			p.desk.settled(t)
 			s := begunBy.begin(t, api.BeginRequest{User: "daemon", Service: serial("thing")})
 			return first(t, s).ID, s.Close
 		case strings.Contains(r.name, "/grants/{id}"):
@@ -459,6 +461,7 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			mine := p.desk.connect(t)
 			id := receipt
+			p.desk.settled(t)
 			if r.whose == begunHere {
 				id = mine.verifyFor(t, serial("bus"), map[string]dbus.Variant{})
 			}
@@ -483,6 +486,7 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 			}{
 				{"a user for themselves", p.desk, "", k.self()}, {"another user", p.bin, "daemon", k.forOther()}, {"root for a user", p.sshd, "daemon", k.root()},
 			} {
+				p.desk.settled(t)
 				body := fmt.Sprintf(`{"kind":%q,"user":%q,"service":%q}`, k.kind, c.user, serial("kind"))
 				if got := c.a.try(t, "POST /requests", "", body); got == never != (c.want == never) {
 					t.Errorf("to %s it is %q, not %q", c.who, got, c.want)

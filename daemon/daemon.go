@@ -142,7 +142,7 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ownDir(d.layout.state); err != nil {
+	if err := ownDir(d.layout.state, o.System && filepath.Dir(d.layout.socket) == d.layout.state); err != nil {
 		return nil, err
 	}
 	if d.store, err = store.Open(d.layout.database, store.Options{Log: d.log}); err != nil {

@@ -99,11 +99,19 @@ func session(env func(string) string, home string) (layout, error) {
 	return l, nil
 }
 
-// ownDir makes dir and what is above it where they are missing (0700). It fails unless dir then is a
-// folder, not a link to one, that belongs to the user and that nobody else can write to.
-func ownDir(dir string) error {
+// ownDir makes dir and what is above it where they are missing, for the user alone (0700), or if others
+// must reach what is in it, so that they can go through it (0755). It fails unless dir then is a folder,
+// not a link to one, that belongs to the user and that nobody else can write to.
+func ownDir(dir string, through bool) error {
+	_, err := os.Lstat(dir)
+	isNew := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make the state folder: %w", err)
+	}
+	if isNew && through {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot open the state folder to others: %w", err)
+		}
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,6 +63,7 @@ func TestStandIn(t *testing.T) {
 		go passOn(l, to)
 	}
 	fmt.Println("here")
+	var held []net.Conn
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() { // until the test ends
 		var word string
@@ -71,9 +73,11 @@ func TestStandIn(t *testing.T) {
 		case "flood":
 			fmt.Println(flood(socket, n))
 		case "hold":
-			fmt.Println(hold(socket, n))
+			held = append(held, hold(socket, n)...)
+			fmt.Println(len(held))
 		}
 	}
+	runtime.KeepAlive(held)
 }
 
 // passOn connects to a socket once for each connection that comes in, and carries what either side says.
@@ -271,6 +275,20 @@ func (a *actor) number(t *testing.T, id, number string) {
 	t.Helper()
 	if err := a.Answer(limit(t), id, api.Answer{Prompt: a.prompt(t, id, api.PromptNumber).ID, Number: number}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// settled waits until nothing of the user's is pending.
+func (a *actor) settled(t *testing.T) {
+	t.Helper()
+	for ctx := limit(t); ; time.Sleep(2 * time.Millisecond) {
+		pending, err := a.Requests(ctx)
+		if err != nil {
+			t.Fatalf("waiting for what is pending to end: %v", err)
+		}
+		if len(pending) == 0 {
+			return
+		}
 	}
 }
 

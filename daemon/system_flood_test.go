@@ -65,20 +65,15 @@ func flood(socket string, n int) string {
 	return fmt.Sprintf("%d refused, %d not, in %d ms", slow.Load(), other.Load(), time.Since(began).Milliseconds())
 }
 
-// hold opens connections, keeps them, and says how many are served.
-func hold(socket string, n int) string {
-	served := 0
+// hold opens connections and gives those that are served.
+func hold(socket string, n int) (served []net.Conn) {
 	for range n {
 		if c, ok := knock(socket); ok {
-			served++
-			held = append(held, c)
+			served = append(served, c)
 		}
 	}
-	return fmt.Sprint(served)
+	return served
 }
-
-// held are the connections of this process that it keeps.
-var held []net.Conn
 
 // knock opens a connection and reports whether fobd serves it.
 func knock(socket string) (net.Conn, bool) {

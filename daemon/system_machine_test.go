@@ -88,11 +88,13 @@ func (m *machine) start(t *testing.T, more ...string) {
 // launch starts fobd as it was prepared and waits until it is ready.
 func (m *machine) launch(t *testing.T) {
 	t.Helper()
-	notify := filepath.Join(m.dir, "notify")
-	_ = os.Remove(notify) // of the start before, if any
+	dir := tempDir(t)
+	notify := filepath.Join(dir, "notify")
 	said, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
-	if err == nil {
-		err = os.Chmod(notify, 0o666)
+	for path, mode := range map[string]os.FileMode{dir: 0o755, notify: 0o666} {
+		if err == nil {
+			err = os.Chmod(path, mode)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package daemon_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
+	"github.com/fobproject/fob/internal/testbus"
+	"github.com/fobproject/fob/internal/virtual"
 	contract "github.com/fobproject/fob/packaging/dbus"
 )
 
@@ -528,6 +532,28 @@ func TestSystemBus(t *testing.T) {
 			t.Errorf("the user's own receipt: %q", code)
 		}
 	})
+	t.Run("another user who began a request takes it back, and decides nothing", func(t *testing.T) {
+		s := p.sys.begin(t, api.BeginRequest{User: "daemon", Service: "elsewhere"})
+		v := first(t, s)
+		if v.Number == "" || len(v.Offers)+len(v.Prompts) > 0 || v.Progress != "Waiting for daemon" {
+			t.Errorf("it sees %+v", v)
+		}
+		prompt := p.desk.prompt(t, v.ID, api.PromptNumber).ID
+		for verb, want := range map[string]api.Code{"deny": api.CodeForbidden, "report": api.CodeForbidden, "pick": api.CodeNotFound} {
+			if code := p.sys.call(t, "POST", "/requests/"+v.ID+"/"+verb, nil, nil); code != want {
+				t.Errorf("%s: %q", verb, code)
+			}
+		}
+		if err := p.sys.Answer(limit(t), v.ID, api.Answer{Prompt: prompt, Number: v.Number}); err == nil || codeOf(t, err) != api.CodePlace {
+			t.Errorf("types the number: %v", err)
+		}
+		if err := p.sys.Cancel(limit(t), v.ID); err != nil {
+			t.Error(err)
+		}
+		if v := decision(t, s); v.Decision != api.Cancelled {
+			t.Errorf("it ends %+v", v)
+		}
+	})
 	t.Run("names of PAM are root's", func(t *testing.T) {
 		if _, _, err := verify(p.desk.connect(t), "", "pam:sudo"); busCode(t, err) != api.CodeForbidden {
 			t.Errorf("got %v", err)
@@ -586,6 +612,31 @@ func TestSystemKeepsUsersApart(t *testing.T) {
 		}
 		if b := <-heard; bytes.Contains(b, []byte(v.ID)) || bytes.Contains(b, []byte("daemon")) || !bytes.Contains(b, []byte("snapshot")) {
 			t.Errorf("the events are %s", b)
+		}
+	})
+}
+
+func TestSystemMakesItsFolder(t *testing.T) {
+	needRoot(t)
+	parent := tempDir(t)
+	if err := os.Chmod(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{dir: filepath.Join(parent, "new"), log: new(lockedBuffer), bus: testbus.New(t), key: newKey(t, virtual.Options{})}
+	m.socket = filepath.Join(m.dir, "fob.sock")
+	m.start(t)
+	t.Run("so that every user reaches the socket, and nobody its secrets", func(t *testing.T) {
+		if _, err := m.newActor(t, uidSys).Status(limit(t)); err != nil {
+			t.Error(err)
+		}
+		files, err := os.ReadDir(m.dir)
+		if err != nil || len(files) < 2 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			if info, err := f.Info(); err != nil || info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has the mode %v %v", f.Name(), info.Mode(), err)
+			}
 		}
 	})
 }

@@ -104,7 +104,11 @@ func checkPath(path string, mode fs.FileMode) error {
 	if mode&0o006 != 0 {
 		perm = 0o755
 	}
-	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(dir, perm)
+	if err == nil {
+		err = os.Chmod(dir, perm) // the umask may keep others out
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := os.Stat(dir)
