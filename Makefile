@@ -62,7 +62,7 @@ install: ## install what make build built below DESTDIR and PREFIX (/usr/local)
 	install -D -m 644 -t $(DESTDIR)$(datadir)/dbus-1/interfaces packaging/dbus/io.github.fobproject.Fob1.xml
 	install -d $(DESTDIR)$(datadir)/dbus-1/services $(DESTDIR)$(unitdir)
 	sed 's,/usr/bin/,$(bindir)/,' packaging/dbus/io.github.fobproject.Fob1.service >$(DESTDIR)$(datadir)/dbus-1/services/io.github.fobproject.Fob1.service
-	sed 's,/usr/bin/,$(bindir)/,' packaging/systemd/fobd.service >$(DESTDIR)$(unitdir)/fobd.service
+	sed 's,/usr/bin/,$(bindir)/,' packaging/systemd/fobd-user.service >$(DESTDIR)$(unitdir)/fobd.service
 
 clean: ## remove what the other targets made
 	rm -rf bin dist

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -52,11 +53,16 @@ func needRoot(t *testing.T) {
 	t.Skip("these tests need root: they speak as several users")
 }
 
-// newMachine starts one.
+// newMachine starts one on a bus of its own.
 func newMachine(t *testing.T, policy string) *machine {
 	t.Helper()
 	needRoot(t)
-	m := &machine{dir: tempDir(t), log: new(lockedBuffer), bus: testbus.New(t)}
+	return newMachineOn(t, testbus.New(t), policy)
+}
+
+func newMachineOn(t *testing.T, bus *testbus.Bus, policy string) *machine {
+	t.Helper()
+	m := &machine{dir: tempDir(t), log: new(lockedBuffer), bus: bus}
 	for _, dir := range []string{m.dir, filepath.Dir(m.busPath())} {
 		if err := os.Chmod(dir, 0o755); err != nil { // everybody may go through
 			t.Fatal(err)
@@ -111,6 +117,8 @@ func (m *machine) launch(t *testing.T) {
 	if n, err := said.Read(b); err != nil || string(b[:n]) != "READY=1" {
 		t.Fatalf("fobd says %q (%v): %s", b[:n], err, m.log)
 	}
+	_ = said.SetReadDeadline(time.Time{})
+	go func() { _, _ = io.Copy(io.Discard, said) }() // until the test ends
 }
 
 // newUsers starts a user's own fobd on a session bus, beside a machine's session manager. Its socket is

@@ -115,7 +115,7 @@ func unitValues(t *testing.T, path, key string) (values []string) {
 }
 
 func TestServiceFiles(t *testing.T) {
-	const service, unit = "../../packaging/dbus/" + contract.Name + ".service", "../../packaging/systemd/fobd.service"
+	const service, unit = "../../packaging/dbus/" + contract.Name + ".service", "../../packaging/systemd/fobd-user.service"
 	for _, c := range []struct {
 		what, file, key string
 		want            string
