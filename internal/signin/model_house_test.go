@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,45 +247,4 @@ func (m *model) learn(id uint32) {
 	if u.recovery == "" {
 		u.codes = nil
 	}
-}
-
-// breakDisk makes every writing to the database fail until it is mended.
-func breakDisk(path string) (mend func(), err error) {
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return nil, err
-	}
-	all, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return nil, err
-	}
-	var swapped []int
-	swap := func(fd, flags int) error {
-		other, err := syscall.Open(path, flags|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer syscall.Close(other)
-		return syscall.Dup3(other, fd, syscall.O_CLOEXEC)
-	}
-	for _, e := range all {
-		var fd int
-		if _, err := fmt.Sscan(e.Name(), &fd); err != nil {
-			continue
-		}
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || to != path {
-			continue
-		}
-		if err := swap(fd, syscall.O_RDONLY); err != nil {
-			return nil, err
-		}
-		swapped = append(swapped, fd)
-	}
-	if len(swapped) == 0 {
-		return nil, fmt.Errorf("cannot find the open file of %s", path)
-	}
-	return func() {
-		for _, fd := range swapped {
-			_ = swap(fd, syscall.O_RDWR)
-		}
-	}, nil
 }

@@ -231,8 +231,18 @@ func (m *model) lookAt(k *fakeKey) {
 		if q.over {
 			continue
 		}
-		switch offerState(q.r.View(), k) {
+		state := offerState(q.r.View(), k)
+		if state != signin.OfferTouch {
+			delete(q.lit, k.id)
+		}
+		switch state {
 		case signin.OfferTouch:
+			if q.lit[k.id].IsZero() {
+				q.lit[k.id] = time.Now()
+			}
+			if time.Since(q.lit[k.id]) > 15*time.Second && strings.HasPrefix(q.service, "app:") {
+				m.wrong("the key %s blinks for %s for %v", k.id, q, time.Since(q.lit[k.id]))
+			}
 			shown = append(shown, q)
 			wanted = append(wanted, q)
 		case signin.OfferPaused: // it had its share
@@ -241,7 +251,7 @@ func (m *model) lookAt(k *fakeKey) {
 				m.picked = nil
 			}
 			wanted = append(wanted, q)
-		case signin.OfferPick, signin.OfferPIN:
+		case signin.OfferPick, signin.OfferPIN, signin.OfferWaiting:
 			wanted = append(wanted, q)
 		}
 	}

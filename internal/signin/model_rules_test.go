@@ -232,16 +232,16 @@ type paper struct {
 func (m *model) write(user uint32, n int) (c typedCode) {
 	u := m.users[user]
 	c.token = true
-	switch n % 8 {
+	switch n % 10 {
 	case 0, 1, 2: // right
 		c.sort = "a token's right code"
 		c.step, c.right = u.next, true
 		if u.totp() {
 			now := uint64(max(m.wall().Unix(), 0) / 30)
 			c.step, c.right = now, now >= u.next
-			c.used = !c.right && u.next-1 <= now+1 // the one of now, which a step ahead has overtaken
+			c.used = !c.right
 		} else {
-			c.step += uint64(n/8) % 3 // presses that nobody sent
+			c.step += uint64(n/10) % 3 // presses that nobody sent
 		}
 		c.text = u.fob.code(c.step)
 	case 3: // one that was accepted
@@ -261,7 +261,7 @@ func (m *model) write(user uint32, n int) (c typedCode) {
 	case 5:
 		c.sort = "a wrong code"
 		c.text = u.no()
-	case 6:
+	case 6, 7:
 		c.sort, c.token = "a recovery code", false
 		for _, p := range u.codes {
 			if !p.used {

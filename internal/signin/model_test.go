@@ -26,18 +26,30 @@ type op struct{ step, a, b, c int }
 
 func (o op) String() string { return fmt.Sprintf("%s %d %d %d", steps[o.step].name, o.a, o.b, o.c) }
 
+// themes say what is done more often than else in some of the sequences.
+var themes = []map[string]int{
+	{},
+	{"be remembered": 60, "change policy": 12, "stop": 12, "begin what is no sign-in": 12, "set the clock": 6},
+	{"hand a code in": 50, "guess": 4, "type a code": 25, "change policy": 8},
+	{"begin at the desk": 30, "pick": 25, "tap": 30, "all at once": 8},
+}
+
 // sequence makes the steps of a seed.
 func sequence(seed uint64) []op {
 	r := mathrand.New(mathrand.NewPCG(seed, 1))
-	total := 0
-	for _, s := range steps {
-		total += s.often
+	theme, total := themes[seed%uint64(len(themes))], 0
+	often := make([]int, len(steps))
+	for i, s := range steps {
+		if often[i] = s.often; theme[s.name] > 0 {
+			often[i] = theme[s.name]
+		}
+		total += often[i]
 	}
 	ops := make([]op, 150)
 	for i := range ops {
 		n := r.IntN(total)
-		for ops[i].step = 0; n >= steps[ops[i].step].often; ops[i].step++ {
-			n -= steps[ops[i].step].often
+		for ops[i].step = 0; n >= often[ops[i].step]; ops[i].step++ {
+			n -= often[ops[i].step]
 		}
 		ops[i].a, ops[i].b, ops[i].c = r.IntN(1<<16), r.IntN(1<<16), r.IntN(1<<16)
 	}
@@ -178,7 +190,8 @@ type asked struct {
 	numbered, willBe, remember, grantOK, gone, mustEnd, mayDeny, mayReport, expected bool
 	misses                                                                           int
 	evidence                                                                         []evidence
-	parked                                                                           map[string]bool // by key
+	parked                                                                           map[string]bool      // by key
+	lit                                                                              map[string]time.Time // since when a key blinks for it
 	over                                                                             bool
 	decision                                                                         signin.Decision
 	unwritten                                                                        bool // it ended while the disk was broken
@@ -267,7 +280,7 @@ func (m *model) expect(q *asked) {
 // listen makes sure that what is heard of q's end is on disk by then.
 func (m *model) listen(q *asked) {
 	m.known[q.id] = q
-	q.parked = map[string]bool{}
+	q.parked, q.lit = map[string]bool{}, map[string]time.Time{}
 	states, _ := q.r.Watch()
 	go func() {
 		for v := range states {

@@ -1,0 +1,225 @@
+package signin_test
+
+import (
+	"context"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/signin"
+)
+
+func (m *model) stop(a, b, c int) {
+	q := m.one(a)
+	if q == nil {
+		return
+	}
+	by, _ := m.answerer(q, b)
+	mine := by.UID == q.user
+	var err error
+	what := "cancel"
+	if !q.over && mine {
+		switch c % 3 {
+		case 0:
+			q.mayDeny = true
+		case 1:
+			q.mayReport = true
+		}
+	}
+	switch c % 3 {
+	case 0:
+		what, err = "deny", m.d.Deny(by.Caller, q.id)
+	case 1:
+		what, err = "report", m.d.Report(by.Caller, q.id)
+	default:
+		err = m.d.Cancel(by.Caller, q.id)
+	}
+	m.say("%s: %s %s: %v", by.name, what, q.id, err)
+	if err != nil {
+		if mine && !q.over {
+			m.wrong("%s cannot %s %s: %v", by.name, what, q, err)
+		}
+		return
+	}
+	if q.over || !mine && (what != "cancel" || by.UID != q.by.UID) {
+		m.wrong("%s may %s %s", by.name, what, q)
+	}
+	q.mustEnd = true
+}
+
+func (m *model) pick(a, b, _ int) {
+	q := m.one(a)
+	if q == nil {
+		return
+	}
+	by, _ := m.answerer(q, b)
+	err := m.d.Pick(by.Caller, q.id)
+	may := by.UID == q.user || by.UID == 0 && q.by.UID == 0
+	if err == nil && (!may || q.over) {
+		m.wrong("%s picks %s", by.name, q)
+	}
+	if err == nil {
+		m.picked = q
+		q.parked, q.lit = map[string]bool{}, map[string]time.Time{}
+		m.say("%s picked by %s", q.id, by.name)
+		time.Sleep(1100 * time.Millisecond) // while a key stays dark
+		synctest.Wait()
+		if q.over || !q.r.View().Pending() {
+			return
+		}
+		for _, o := range q.r.View().Offers {
+			if o.Type == signin.OfferByKey && o.State == signin.OfferPick {
+				m.wrong("%s was picked, and its key does not blink", q)
+			}
+		}
+	}
+}
+
+func (m *model) remember(a, b, c int) {
+	q := m.one(a)
+	if q == nil || q.over {
+		return
+	}
+	by, mine := m.answerer(q, b)
+	err := m.d.Remember(context.Background(), by.Caller, q.id, c%4 != 0)
+	if err == nil && !mine {
+		m.wrong("%s lets %s be remembered", by.name, q)
+	}
+	if err == nil {
+		q.remember = c%4 != 0
+	}
+}
+
+// beRemembered is a sign-in by ssh that is remembered where it can be: one that was remembered before ends at
+// once.
+func (m *model) beRemembered(a, b, c int) {
+	q := &asked{by: callers[0], kind: "sign-in", service: services[[]int{0, 0, 0, 4}[a%4]], origin: origins[c%4], sshKey: prints[c/4%3], user: []uint32{uid, uid, bobUID}[b%3]}
+	m.start(q, signin.Ask{})
+	m.observe()
+	if q.r == nil || q.over {
+		return
+	}
+	if err := m.d.Remember(context.Background(), desks[q.user].Caller, q.id, true); err == nil {
+		q.remember = true
+	}
+	p, ok := q.prompt(signin.PromptNumber)
+	if !ok {
+		return
+	}
+	q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
+	if err := m.d.Answer(context.Background(), desks[q.user].Caller, q.id, signin.Answer{Prompt: p.ID, Number: q.number}); err == nil {
+		q.numbered = true
+	}
+	m.observe()
+	if q.over || c/16%4 == 0 {
+		return
+	}
+	if c/64%3 == 0 { // by a code, where that is enough
+		code := m.write(q.user, 0)
+		if p, ok := q.prompt(signin.PromptCode); ok && code.right && !m.uncertain(q.user) {
+			if e, right, _ := m.weigh(q, code); right {
+				q.evidence = append(q.evidence, e)
+			}
+			_ = m.d.Answer(context.Background(), desks[q.user].Caller, q.id, signin.Answer{Prompt: p.ID, Code: typed(code.text)})
+			m.observe()
+			return
+		}
+	}
+	if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
+		m.picked, q.parked, q.lit = q, map[string]bool{}, map[string]time.Time{}
+	}
+	time.Sleep(1100 * time.Millisecond)
+	m.observe()
+	for i, k := range m.keys {
+		if now, _ := m.watch.of(k); len(now) > 0 && !q.over && offerState(q.r.View(), k) == signin.OfferTouch {
+			m.tap(i, 1, 0)
+			m.observe()
+		}
+	}
+}
+
+func (m *model) revoke(a, _, _ int) {
+	user := []uint32{uid, bobUID}[a%2]
+	if m.broken != nil {
+		return
+	}
+	if _, err := m.d.RevokeGrants(context.Background(), desks[user].Caller, ""); err != nil {
+		m.wrong("cannot revoke: %v", err)
+	}
+	for _, g := range m.remembered {
+		g.gone = g.gone || g.user == user
+	}
+}
+
+func (m *model) unplug(a, _, _ int) {
+	k := m.keys[a%len(m.keys)]
+	if m.out[k] = !m.out[k]; m.out[k] {
+		m.d.unplug(k)
+		return
+	}
+	m.d.mu.Lock()
+	defer m.d.mu.Unlock()
+	m.d.plugged = append(m.d.plugged, k)
+}
+
+// race answers one request in every way at once.
+func (m *model) race(a, b, c int) {
+	q := m.one(a)
+	if q == nil || q.over || m.broken != nil {
+		return
+	}
+	at := desks[q.user].Caller
+	acts := []func() error{
+		func() error { return m.d.Deny(at, q.id) },
+		func() error { return m.d.Report(at, q.id) },
+		func() error { return m.d.Cancel(at, q.id) },
+		func() error { return m.d.Deny(at, q.id) },
+	}
+	q.mayDeny, q.mayReport = true, true
+	taps := 0
+	for _, k := range m.keys {
+		if now, _ := m.watch.of(k); len(now) > 0 && offerState(q.r.View(), k) == signin.OfferTouch {
+			m.tapped(k, now[0])
+			go func() {
+				select {
+				case k.touches <- struct{}{}:
+				default:
+				}
+			}()
+			taps++
+		}
+	}
+	if p, ok := q.prompt(signin.PromptNumber); ok && b%2 == 0 {
+		q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
+		q.willBe = true
+		go func() {
+			_ = m.d.Answer(context.Background(), at, q.id, signin.Answer{Prompt: p.ID, Number: q.number})
+		}()
+	}
+	var mu sync.Mutex
+	done := 0
+	var all sync.WaitGroup
+	for i := range acts {
+		all.Go(func() {
+			if acts[(i+c)%len(acts)]() == nil {
+				mu.Lock()
+				done++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	synctest.Wait()
+	v := q.r.View()
+	if v.Pending() {
+		m.wrong("%s is pending after it was denied", q)
+	}
+	if done > 1 || done == 1 && v.Decision == signin.Approved {
+		m.wrong("%d calls were told that they ended %s, which is %s", done, q, v.Decision)
+	}
+	if q.willBe && q.r.Number() == "" {
+		q.numbered = true
+	}
+	m.say("all at once for %s: %s", q.id, v.Decision)
+}
