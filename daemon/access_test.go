@@ -37,14 +37,13 @@ const (
 	theirOwn         // whoever calls gets what is theirs; root may name another user
 	everybodys       // the same for whoever calls
 	anItem           // a thing of one user's; root reaches it by the user's name
-	aRecord          // a record of one user's; root reads it in the log
 	aRequest         // a pending request, of the user who is asked and of whoever began it
 	aDecision        // a pending request, which the user who is asked decides
 	begunHere        // a request that the same connection began
 )
 
 var words = map[whose]string{
-	theirOwn: "the caller's own", everybodys: "everybody's", anItem: "one user's", aRecord: "one user's",
+	theirOwn: "the caller's own", everybodys: "everybody's", anItem: "one user's",
 	aRequest: "the user's and who began it", aDecision: "the user's to decide", begunHere: "who began it, on the same connection",
 }
 
@@ -76,7 +75,7 @@ func socketRows(t *testing.T) []row {
 		"POST /requests/{id}/report":   {whose: aDecision},
 		"POST /requests/{id}/cancel":   {whose: aRequest},
 		"GET /keys":                    {whose: everybodys},
-		"GET /keys/{id}":               {whose: everybodys},
+		"GET /keys/{id}":               {whose: everybodys, place: "at the desk alone, at the machine's instance: it keeps the key busy"},
 		"GET /methods":                 {whose: theirOwn},
 		"PATCH /methods/{id}":          {whose: anItem, body: `{"name":"SERVICE"USER}`},
 		"POST /confirm-name":           {whose: everybodys, body: named},
@@ -96,7 +95,7 @@ func socketRows(t *testing.T) []row {
 		"POST /vault/restore":          {whose: everybodys, body: `{}`},
 		"GET /log":                     {whose: theirOwn},
 		"GET /log/verify":              {whose: everybodys},
-		"GET /receipts/{id}":           {whose: aRecord},
+		"GET /receipts/{id}":           {whose: anItem},
 		"GET /status":                  {whose: theirOwn},
 		"GET /events":                  {whose: theirOwn},
 	}
@@ -115,7 +114,7 @@ func busRows(t *testing.T) []row {
 		"Verify":     {whose: theirOwn, place: "as the kind sign-in; the number is in the reply alone, and no PIN is taken"},
 		"VerifyCode": {whose: theirOwn, place: "as the kind sign-in"},
 		"Cancel":     {whose: begunHere},
-		"Receipt":    {whose: aRecord},
+		"Receipt":    {whose: anItem},
 		"Status":     {whose: theirOwn},
 		"Authorize":  {whose: theirOwn, place: "polkit asks at the desk"},
 	}
@@ -169,7 +168,7 @@ func (r row) other() string {
 
 func (r row) root() string {
 	switch r.whose {
-	case aRecord, aRequest, aDecision, begunHere:
+	case aRequest, aDecision, begunHere:
 		return missing
 	}
 	return yes

@@ -140,3 +140,23 @@ func TestAGrantObeysThePolicyOfNow(t *testing.T) {
 		}
 	}, k)
 }
+
+// An end that could not be written names no entry of the log: the next one gets its number.
+func TestWhatIsNotWrittenHasNoNumber(t *testing.T) {
+	k := newFakeKey("aa")
+	host(t, func(t *testing.T, d *desk) {
+		d.register(k)
+		r := d.by(sudo, signin.Ask{Service: "pam:sudo"})
+		synctest.Wait()
+		mend, err := breakDisk(d.config.Store.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = d.Deny(d.me, r.ID())
+		v := d.wants(r, signin.Denied)
+		mend()
+		if v.LogSeq != 0 {
+			t.Errorf("it says that it is entry %d, and the log has %d entries", v.LogSeq, len(d.everything()))
+		}
+	}, k)
+}

@@ -370,10 +370,11 @@ func (r *Request) recordEnd(d Decision, why error) (seq uint64, err error) {
 		done, err = log(tx, entry)
 		return err
 	})
-	if err == nil {
-		r.e.logged(done)
+	if err != nil {
+		return 0, err // what is not on disk has no number
 	}
-	return done.Seq, err
+	r.e.logged(done)
+	return done.Seq, nil
 }
 
 // throttleEnd makes whoever was denied wait, and blocks whoever was reported. A request from elsewhere that
