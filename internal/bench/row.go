@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -14,13 +15,16 @@ type Bound struct {
 	What  string  `json:"what"`  // what was measured for it, or "budget" for a fixed number
 	Value float64 `json:"value"` // in the row's unit
 	Ratio float64 `json:"ratio"` // ours through Value
-	// Budget is what Ratio may be: at most, or at least where AtLeast is set.
+	// Budget is what Ratio may be: at most, or at least where AtLeast is set. 0: it is only shown.
 	Budget  float64 `json:"budget"`
 	AtLeast bool    `json:"at_least,omitempty"`
 }
 
 func (b Bound) met() bool {
-	if b.AtLeast {
+	switch {
+	case b.Budget == 0:
+		return true
+	case b.AtLeast:
 		return b.Ratio >= b.Budget
 	}
 	return b.Ratio <= b.Budget
@@ -66,11 +70,15 @@ func (b *Bound) line(name, unit string) string {
 	if b == nil {
 		return name + " –"
 	}
+	value := fmt.Sprintf("%s %.3g %s (%s): %.2f ×", name, b.Value, unit, b.What, b.Ratio)
+	if b.Budget == 0 {
+		return value
+	}
 	sign := "≤"
 	if b.AtLeast {
 		sign = "≥"
 	}
-	return fmt.Sprintf("%s %.3g %s (%s): %.2f × %s %.4g", name, b.Value, unit, b.What, b.Ratio, sign, b.Budget)
+	return fmt.Sprintf("%s %s %.4g", value, sign, b.Budget)
 }
 
 // writeJSON writes the rows as JSON.
@@ -92,4 +100,15 @@ func median(times []time.Duration) float64 {
 		m = (m + sorted[mid-1]) / 2
 	}
 	return float64(m) / float64(time.Millisecond)
+}
+
+// percentile is the smallest of the durations that so large a part of them does not exceed, in milliseconds; 0
+// for none.
+func percentile(times []time.Duration, part float64) float64 {
+	if len(times) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(times))
+	n := int(math.Ceil(part * float64(len(sorted))))
+	return float64(sorted[max(n, 1)-1]) / float64(time.Millisecond)
 }

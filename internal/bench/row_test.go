@@ -26,6 +26,12 @@ func TestRow(t *testing.T) {
 			t.Error("7.9 times is not at least 8 times")
 		}
 	})
+	t.Run("is met whatever a bound is that is only shown", func(t *testing.T) {
+		r := newRow("tap", "ms", 30, &Bound{What: "raw", Value: 2}, &Bound{What: "tool", Value: 4, AtLeast: true})
+		if line := r.Limit.line("limit", "ms"); !r.Met || line != "limit 2 ms (raw): 15.00 ×" {
+			t.Errorf("got %+v, shown as %q", r, line)
+		}
+	})
 	t.Run("is one line in the table, with its verdict", func(t *testing.T) {
 		var out bytes.Buffer
 		rows := []Row{
@@ -63,6 +69,29 @@ func TestMedian(t *testing.T) {
 	} {
 		if got := median(tt.times); got != tt.want {
 			t.Errorf("median of %v is %v, want %v", tt.times, got, tt.want)
+		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var hundred []time.Duration
+	for n := range 100 {
+		hundred = append(hundred, time.Duration(100-n)*time.Millisecond)
+	}
+	for _, tt := range []struct {
+		times []time.Duration
+		part  float64
+		want  float64
+	}{
+		{nil, 0.99, 0},
+		{[]time.Duration{7e6}, 0.99, 7},
+		{[]time.Duration{7e6, 8e6}, 0.99, 8},
+		{hundred, 0.99, 99},
+		{hundred, 0.5, 50},
+		{hundred, 0, 1},
+	} {
+		if got := percentile(tt.times, tt.part); got != tt.want {
+			t.Errorf("%v of %d times is %v, want %v", tt.part, len(tt.times), got, tt.want)
 		}
 	}
 }
