@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/fobproject/fob/internal/api"
@@ -27,33 +25,39 @@ var (
 	}
 )
 
-// serveBare is a process of its own: net/http on a Unix socket, with one synced commit of bbolt's a
-// call. It ends with its standard input.
-func serveBare(dir string) error {
+// The calls of the bare server beside "/", which commits: a bare round trip, and a refusal as fobd words it.
+const (
+	bareTrip   = "/trip"
+	bareRefuse = "/v1/requests"
+)
+
+// bareRefusal is as large as what a flood gets from fobd.
+const bareRefusal = `{"error":{"code":"too_fast","message":"too many requests in a short time: wait a second"}}` + "\n"
+
+// serveBare is net/http on the socket bare.sock of a folder: "/" makes one synced commit of bbolt's a call.
+// Beside it echo.sock sends back what it gets.
+func serveBare(args []string) error {
+	if len(args) != 1 {
+		return errRole
+	}
+	dir := args[0]
 	raw, err := openRaw(filepath.Join(dir, "bare.db"), codeSize)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("unix", filepath.Join(dir, "bare.sock"))
+	l, err := listenForAll(filepath.Join(dir, "bare.sock"))
 	if err != nil {
 		return errors.Join(err, raw.db.Close())
 	}
-	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var call api.BeginRequest
-		err := json.NewDecoder(r.Body).Decode(&call)
-		if err == nil {
-			err = raw.commit()
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		b, _ := json.Marshal(bareAnswer) // package api's types always marshal
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(b) // the client may have left
-	})}
+	echo, err := listenForAll(filepath.Join(dir, "echo.sock"))
+	if err != nil {
+		return errors.Join(err, l.Close(), raw.db.Close())
+	}
+	server := http.Server{Handler: bareHandler(raw)}
+	go serveEcho(echo)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		untilStdinEnds()
+		_ = echo.Close()
 		_ = server.Close()
 	}()
 	fmt.Println("ready")
@@ -63,40 +67,72 @@ func serveBare(dir string) error {
 	return raw.db.Close()
 }
 
+func bareHandler(raw *rawStore) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var call api.BeginRequest
+		err := json.NewDecoder(r.Body).Decode(&call)
+		if err == nil && r.URL.Path == "/" {
+			err = raw.commit()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == bareRefuse {
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, bareRefusal) // the client may have left
+			return
+		}
+		b, _ := json.Marshal(bareAnswer) // package api's types always marshal
+		_, _ = w.Write(b)
+	}
+}
+
+// serveEcho sends back what comes in, until l is closed.
+func serveEcho(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // reads and writes, no splice(2)
+			_ = c.Close()
+		}()
+	}
+}
+
+// listenForAll makes a socket that every user can connect to, as far as its folder lets them.
+func listenForAll(path string) (*net.UnixListener, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// letIn lets every user through a folder and the one above it, which are the benchmark's.
+func letIn(dir string) error {
+	return errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o711))
+}
+
 // bare is the bare server with a client.
 type bare struct {
-	cmd  *exec.Cmd
-	in   io.Closer
+	*child
 	http *http.Client
 }
 
-func startBare(ctx context.Context, dir string) (*bare, error) {
-	self, err := os.Executable()
+func startBare(ctx context.Context, o options, dir string) (*bare, error) {
+	c, err := startChild(ctx, o, "bare", dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the server of the limit: %w", err)
+		return nil, err
 	}
-	b := &bare{cmd: exec.CommandContext(ctx, self, "-bare", dir)}
-	b.cmd.Stderr = os.Stderr
-	in, err := b.cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the server of the limit: %w", err)
-	}
-	b.in = in
-	out, err := b.cmd.StdoutPipe()
-	if err == nil {
-		err = b.cmd.Start()
-	}
-	if err == nil {
-		_, err = bufio.NewReader(out).ReadString('\n')
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the server of the limit: %w", err)
-	}
-	b.http = clientOf(filepath.Join(dir, "bare.sock"))
-	return b, nil
+	return &bare{c, clientOf(filepath.Join(dir, "bare.sock"))}, nil
 }
-
-func (b *bare) stop() error { return errors.Join(b.in.Close(), b.cmd.Wait()) }
 
 // call is one round trip.
 func (b *bare) call(ctx context.Context) error {

@@ -45,11 +45,11 @@ func codeRows(ctx context.Context, o options, dir string) (rows []Row, err error
 	if err != nil {
 		return nil, err
 	}
-	bare, err := startBare(ctx, dir)
+	bare, err := startBare(ctx, o, dir)
 	if err != nil {
 		return nil, err
 	}
-	closers = append(closers, bare.stop)
+	closers = append(closers, bare.end)
 	pams, err := newPAM(dir, fewFobs, manyFobs)
 	if err != nil {
 		return nil, err

@@ -34,8 +34,7 @@ import (
 	"github.com/fobproject/fob/internal/vault"
 )
 
-// userRows measure sign-ins by codes of 64 users at once beside those of one. An instance serves one user
-// today: here as many engines and sockets stand on one store, in this process, and each client's thread
+// userRows measure sign-ins by codes of 64 users at once beside those of one. Here as many engines and sockets stand on one store, in this process, and each client's thread
 // connects as another user. That takes root.
 func userRows(ctx context.Context, _ options, dir string) (rows []Row, err error) {
 	if os.Geteuid() != 0 {
@@ -81,10 +80,7 @@ type lodger struct {
 }
 
 func newHouse(ctx context.Context, dir string, users int) (*house, error) {
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
+	if err := letIn(dir); err != nil {
 		return nil, err
 	}
 	h := &house{}
@@ -132,11 +128,8 @@ func (h *house) moveIn(ctx context.Context, v *vault.Vault, dir string, n int) (
 	log := slog.New(slog.DiscardHandler)
 	l.server = socketapi.New(socketapi.Config{Engine: l.engine, Instance: caller.Instance{Owner: uid}, Errors: wire.NewErrors(log), Log: log})
 	path := filepath.Join(dir, fmt.Sprintf("%d.sock", n))
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	listener, err := listenForAll(path)
 	if err != nil {
-		return l, fmt.Errorf("cannot listen: %w", err)
-	}
-	if err := os.Chmod(path, 0o666); err != nil {
 		return l, err
 	}
 	go func() { _ = l.server.Serve(listener) }()
@@ -156,12 +149,13 @@ func (h *house) moveIn(ctx context.Context, v *vault.Vault, dir string, n int) (
 	if _, err := imp.Commit(ctx); err != nil {
 		return l, err
 	}
-	return l, l.activate(ctx, who)
+	return l, l.fob.activateAt(ctx, l.engine, who)
 }
 
-// activate makes the fob a method.
-func (l *lodger) activate(ctx context.Context, who caller.Caller) error {
-	r, err := l.engine.Begin(ctx, who, signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "token", Serial: l.fob.serial()}})
+// activateAt makes the fob a method of the caller. The caller needs nobody's approval for a first one.
+func (f *fob) activateAt(ctx context.Context, e *signin.Engine, who caller.Caller) error {
+	ask := signin.Ask{Kind: signin.KindAddMethod, Authorized: true, Method: signin.MethodAsk{Type: "token", Serial: f.serial()}}
+	r, err := e.Begin(ctx, who, ask)
 	if err != nil {
 		return fmt.Errorf("cannot register the fob: %w", err)
 	}
@@ -177,9 +171,9 @@ func (l *lodger) activate(ctx context.Context, who caller.Caller) error {
 				continue
 			}
 			answered = p.ID
-			code, err := l.fob.press()
+			code, err := f.press()
 			if err == nil {
-				err = l.engine.Answer(ctx, who, r.ID(), signin.Answer{Prompt: p.ID, Code: secret.New([]byte(code))})
+				err = e.Answer(ctx, who, r.ID(), signin.Answer{Prompt: p.ID, Code: secret.New([]byte(code))})
 			}
 			if err != nil {
 				return fmt.Errorf("cannot register the fob: %w", err)
