@@ -106,7 +106,8 @@ var parts = []struct {
 	name string
 	rows func(context.Context, options, string) ([]Row, error)
 }{
-	{"tap", tapRows}, {"code", codeRows}, {"users", userRows}, {"event", eventRows}, {"flood", floodRows}, {"log", logRows}, {"store", storeRows}, {"daemon", daemonRows},
+	{"tap", tapRows}, {"code", codeRows}, {"users", userRows}, {"event", eventRows}, {"flood", floodRows},
+	{"log", logRows}, {"policy", policyRows}, {"store", storeRows}, {"daemon", daemonRows},
 }
 
 func partNames() string {
