@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -134,11 +133,7 @@ func (c *Client) KeyInfo(ctx context.Context, id string) (api.KeyInfo, error) {
 
 // Methods lists a user's sign-in methods; the caller's own if user is empty.
 func (c *Client) Methods(ctx context.Context, user string) ([]api.Method, error) {
-	query := url.Values{}
-	if user != "" {
-		query.Set("user", user)
-	}
-	return call[[]api.Method](ctx, c, callTimeout, http.MethodGet, query, nil, "methods")
+	return call[[]api.Method](ctx, c, callTimeout, http.MethodGet, forUser(user), nil, "methods")
 }
 
 // PatchMethod renames a method or makes it the default, and answers what it is then.
@@ -173,40 +168,24 @@ func (c *Client) Report(ctx context.Context, id string) error { return c.post(ct
 // Cancel takes a pending request back.
 func (c *Client) Cancel(ctx context.Context, id string) error { return c.post(ctx, id, "cancel", nil) }
 
-// LogQuery says which entries of the log are wanted. The zero value asks for the oldest ones.
-type LogQuery struct {
-	After   uint64 // entries with a larger number; 0: from the first
-	Limit   int    // at most so many; 0: as many as the daemon gives at once
-	Request string // entries of this request only
-	Newest  bool   // the last Limit entries instead of the first
-}
-
-// Log reads a page of the log, oldest entry first.
-func (c *Client) Log(ctx context.Context, q LogQuery) (api.LogPage, error) {
-	query := url.Values{}
-	if q.After > 0 {
-		query.Set("after", strconv.FormatUint(q.After, 10))
-	}
-	if q.Limit > 0 {
-		query.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if q.Request != "" {
-		query.Set("request", q.Request)
-	}
-	if q.Newest {
-		query.Set("newest", "true")
-	}
-	return call[api.LogPage](ctx, c, callTimeout, http.MethodGet, query, nil, "log")
-}
-
-// Receipts reads the log entries of a request with their receipts.
-func (c *Client) Receipts(ctx context.Context, request string) (api.LogPage, error) {
-	return get[api.LogPage](ctx, c, callTimeout, "receipts", request)
+// Remember says whether the approval of a pending request is to be remembered. Where policy does not let
+// it be it fails with api.CodeNotRemembered.
+func (c *Client) Remember(ctx context.Context, id string, on bool) error {
+	return c.post(ctx, id, "remember", api.Remember{Remember: on})
 }
 
 func (c *Client) post(ctx context.Context, id, verb string, body any) error {
 	_, err := call[json.RawMessage](ctx, c, callTimeout, http.MethodPost, nil, body, "requests", id, verb)
 	return err
+}
+
+// forUser is the query that asks for what is a user's; the caller's own if user is empty.
+func forUser(user string) url.Values {
+	query := url.Values{}
+	if user != "" {
+		query.Set("user", user)
+	}
+	return query
 }
 
 func get[T any](ctx context.Context, c *Client, timeout time.Duration, path ...string) (T, error) {

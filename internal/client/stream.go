@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ type Stream struct {
 // Begin begins a request and gives its stream of states, which ends with the decision. Closing the
 // stream before that, or ending ctx, cancels the request.
 func (c *Client) Begin(ctx context.Context, begin api.BeginRequest) (*Stream, error) {
-	l, stop, err := c.open(ctx, http.MethodPost, begin, "requests")
+	l, stop, err := c.open(ctx, http.MethodPost, nil, begin, "requests")
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ const endTimeout = 100 * time.Millisecond
 // Lagged set, and a new call begins with a new snapshot.
 func (c *Client) Events(ctx context.Context) iter.Seq2[api.Event, error] {
 	return func(yield func(api.Event, error) bool) {
-		l, stop, err := c.open(ctx, http.MethodGet, nil, "events")
+		l, stop, err := c.open(ctx, http.MethodGet, nil, nil, "events")
 		if err != nil {
 			if ctx.Err() == nil {
 				yield(api.Event{}, err)
@@ -178,12 +179,12 @@ func (c *Client) stateIn(ctx context.Context, event api.Event, id string) (*api.
 
 // open begins a stream of lines. The daemon must begin to answer within callTimeout; afterwards the
 // stream may be silent for as long as it likes.
-func (c *Client) open(ctx context.Context, verb string, body any, path ...string) (*lines, func(), error) {
+func (c *Client) open(ctx context.Context, verb string, query url.Values, body any, path ...string) (*lines, func(), error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(callTimeout, func() {
 		cancel(c.cfg.noDaemon(c.path, fmt.Sprintf("it said nothing for %v", callTimeout)))
 	})
-	resp, err := c.do(ctx, verb, nil, body, path...)
+	resp, err := c.do(ctx, verb, query, body, path...)
 	if err == nil && !late.Stop() {
 		resp.Body.Close()
 		err = context.Cause(ctx)
