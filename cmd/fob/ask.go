@@ -34,17 +34,31 @@ type question struct {
 
 func (q question) active() bool { return q.prompt.ID != "" }
 
-// questions are the prompts that are answered by typing, and were not yet.
+// questions are the prompts that are answered by typing, and were not yet: the number first, which all
+// else waits for, then the plain yes, which is least work.
 func (f *follower) questions() (open []api.Prompt) {
 	for _, p := range f.state.Prompts {
-		switch p.Type {
-		case api.PromptPIN, api.PromptCode, api.PromptConfirm:
-			if !f.ask.answered[p.ID] {
-				open = append(open, p)
-			}
+		if f.typable(p) && !f.ask.answered[p.ID] {
+			open = append(open, p)
 		}
 	}
+	first := map[string]int{api.PromptNumber: -2, api.PromptApprove: -1}
+	slices.SortStableFunc(open, func(a, b api.Prompt) int { return first[a.Type] - first[b.Type] })
 	return open
+}
+
+// typable reports whether a prompt is answered by typing, here. Who began the request is not asked what
+// only the person at the desk may say.
+func (f *follower) typable(p api.Prompt) bool {
+	switch p.Type {
+	case api.PromptPIN, api.PromptCode, api.PromptConfirm:
+		return true
+	case api.PromptNumber:
+		return !f.own
+	case api.PromptApprove:
+		return !f.own && f.approves
+	}
+	return false
 }
 
 // asks reports whether a question stands.
@@ -52,11 +66,13 @@ func (f *follower) asks(id string) bool {
 	return slices.ContainsFunc(f.questions(), func(p api.Prompt) bool { return p.ID == id })
 }
 
-// other is the code where p is a PIN, or the PIN where p is a code: what may be typed in its place. None
-// has no id.
+// other is the code where p is a PIN, a number or a plain yes, or the PIN or the plain yes where p is a code:
+// what may be typed in its place. None has no id.
 func (f *follower) other(p api.Prompt) api.Prompt {
 	for _, each := range f.questions() {
-		if each.Type != p.Type && each.Type != api.PromptConfirm && p.Type != api.PromptConfirm {
+		switch {
+		case p.Type == api.PromptConfirm, each.Type == p.Type:
+		case each.Type == api.PromptCode, p.Type == api.PromptCode && (each.Type == api.PromptPIN || each.Type == api.PromptApprove):
 			return each
 		}
 	}
@@ -73,7 +89,7 @@ func (f *follower) prompt(ctx context.Context) {
 		f.tellNoCodes()
 	}
 	for _, p := range open {
-		if p.Type == api.PromptCode && f.codes != nil || p.Type == api.PromptPIN && f.pins != nil {
+		if p.Type == api.PromptCode && f.codes != nil || p.Type == api.PromptPIN && f.pins != nil || p.Type == api.PromptNumber && f.numbers != nil {
 			f.answerFromInput(ctx, p)
 			return
 		}
@@ -107,6 +123,8 @@ func (f *follower) tellNoCodes() {
 // typed at another terminal, the request goes on without this one.
 func (f *follower) unanswerable(p api.Prompt) {
 	switch {
+	case p.Type == api.PromptNumber:
+		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the number on standard input with --number -", sentence(p.Text))
 	case len(f.state.Offers) > 0 && hasPrompt(f.state, api.PromptCode):
 	case p.Type == api.PromptPIN:
 		f.stop = usagef("%s There is no terminal to ask at: run this in one, or give the PIN on standard input with --pin -", sentence(p.Text))
@@ -118,10 +136,10 @@ func (f *follower) unanswerable(p api.Prompt) {
 }
 
 // label asks for one line. The echo is set before anyone is invited to type. A code is shown as it is
-// typed: it is spent in a moment, and mistakes are seen.
+// typed: it is spent in a moment, and mistakes are seen; so is a number, which another screen shows.
 func (f *follower) label() {
 	p := f.ask.prompt
-	if err := f.app.tty.setEcho(p.Type == api.PromptCode || p.Type == api.PromptConfirm && p.Expect != ""); err != nil {
+	if err := f.app.tty.setEcho(p.Type != api.PromptPIN && (p.Type != api.PromptConfirm || p.Expect != "")); err != nil {
 		f.stop = fmt.Errorf("cannot set up the terminal: %w", err)
 		return
 	}
@@ -132,6 +150,10 @@ func (f *follower) label() {
 	switch {
 	case p.Type == api.PromptCode:
 		f.labelCode(p)
+	case p.Type == api.PromptNumber:
+		f.show("%s%s.\nNumber: ", client.Show(p.Text), f.orCode(p))
+	case p.Type == api.PromptApprove:
+		f.show("%s%s.\nType yes to approve: ", client.Show(p.Text), f.orCode(p))
 	case p.Type == api.PromptConfirm && p.Expect == "":
 		f.show("%s [Enter] ", client.Show(p.Text))
 	case p.New && f.ask.first != nil:
@@ -141,6 +163,14 @@ func (f *follower) label() {
 	default:
 		f.show("%s%s: ", client.Show(p.Text), tries)
 	}
+}
+
+// orCode says what Enter alone does at a question in whose place a code would do.
+func (f *follower) orCode(p api.Prompt) string {
+	if f.other(p).Type == api.PromptCode {
+		return ", or press Enter to type a code"
+	}
+	return ""
 }
 
 // labelCode asks for a code below a line that says what for and what else would do, and that goes on being
@@ -177,10 +207,12 @@ func codeWords(p api.Prompt) (hint, text, purpose string) {
 	if before, after, ok := strings.Cut(text, ". "+typeA); ok && !strings.HasPrefix(text, typeA) {
 		hint, text = before+".", typeA+after
 	}
-	if what, why, ok := strings.Cut(text, "” shows "); ok {
-		text, purpose = what+"” shows", why
+	for _, end := range []string{"a recovery code", "” shows"} {
+		if what, why, ok := strings.Cut(text, end+" "); ok {
+			return hint, what + end, why
+		}
 	}
-	return hint, text, purpose
+	return hint, text, ""
 }
 
 // show writes where the person types: the terminal, also when stderr goes elsewhere. The format is
@@ -224,6 +256,14 @@ func (f *follower) answer(ctx context.Context, line []byte) {
 		}
 		f.pass(ctx, p, api.Answer{Prompt: p.ID, Confirm: string(line)})
 	case len(line) == 0 && f.ask.first == nil && f.enter(ctx, p):
+	case p.Type == api.PromptNumber:
+		f.answerNumber(ctx, p, line)
+	case p.Type == api.PromptApprove:
+		if string(line) != "yes" {
+			f.again("That was not yes, and nothing is approved. Ctrl-C stops; to refuse it: fob requests deny " + client.Show(f.state.ID))
+			return
+		}
+		f.pass(ctx, p, api.Answer{Prompt: p.ID, Approve: true})
 	case p.Type == api.PromptCode:
 		if len(line) == 0 {
 			f.again("Nothing was typed. Ctrl-C stops.")
@@ -256,6 +296,15 @@ func (f *follower) enter(ctx context.Context, p api.Prompt) bool {
 func (f *follower) again(why string) {
 	f.show("%s\n", why)
 	f.label()
+}
+
+func (f *follower) answerNumber(ctx context.Context, p api.Prompt, line []byte) {
+	number := strings.TrimSpace(string(line))
+	if number == "" {
+		f.again("Nothing was typed. Ctrl-C stops; to refuse it: fob requests deny " + client.Show(f.state.ID))
+		return
+	}
+	f.pass(ctx, p, api.Answer{Prompt: p.ID, Number: number})
 }
 
 func (f *follower) answerPIN(ctx context.Context, p api.Prompt, line []byte) {
@@ -297,7 +346,12 @@ func unfit(p api.Prompt, pin []byte) string {
 // pass sends an answer that was typed. Where the daemon refuses it and still asks, so does the terminal.
 func (f *follower) pass(ctx context.Context, p api.Prompt, answer api.Answer) {
 	f.ask.prompt = api.Prompt{}
-	if err := f.send(ctx, p, answer); err != nil {
+	err := f.send(ctx, p, answer)
+	if isCode(err, api.CodePlace) { // however often it is typed
+		f.stop = err
+		return
+	}
+	if err != nil {
 		f.screen.say("fob: %v", err)
 		delete(f.ask.answered, p.ID)
 		f.prompt(ctx)

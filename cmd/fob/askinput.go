@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/fobproject/fob/internal/api"
@@ -21,7 +22,10 @@ type inputLine struct {
 // line comes to fromInput when it is there.
 func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
 	from := f.codes
-	if p.Type == api.PromptPIN {
+	switch p.Type {
+	case api.PromptNumber:
+		from = f.numbers
+	case api.PromptPIN:
 		if pin, err := f.pins.known(p); pin != nil || err != nil {
 			f.fromInput(ctx, inputLine{p, pin, err})
 			return
@@ -65,7 +69,13 @@ func (f *follower) fromInput(ctx context.Context, in inputLine) {
 		return
 	}
 	answer, what, err := api.Answer{Prompt: p.ID, Code: in.line}, "code", in.err
-	if p.Type == api.PromptPIN {
+	switch p.Type {
+	case api.PromptNumber:
+		answer, what = api.Answer{Prompt: p.ID, Number: strings.TrimSpace(string(in.line))}, "number"
+		if err == nil && answer.Number == "" {
+			err = io.EOF
+		}
+	case api.PromptPIN:
 		answer, what = api.Answer{Prompt: p.ID, PIN: in.line}, "PIN"
 		if err == nil {
 			err = f.pins.take(p, in.line)

@@ -30,13 +30,17 @@ type follower struct {
 	client *client.Client
 	// own: this process began the request, and takes it back when it is interrupted.
 	own bool
-	// pins and codes come from standard input, or are nil: then they are asked for at the terminal.
-	pins   *pinInput
-	codes  *lineInput
-	inputs chan inputLine // what they had for a question
-	screen *screen
+	// approves: a plain yes is asked for where that is enough.
+	approves bool
+	// pins, codes and numbers come from standard input, or are nil: then they are asked for at the terminal.
+	pins    *pinInput
+	codes   *lineInput
+	numbers *lineInput
+	inputs  chan inputLine // what they had for a question
+	screen  *screen
 
 	noCodes string // why no code is asked for, as it was said
+	number  string // what is to be typed at the desk, as it was said
 	reading bool   // a line of standard input is waited for
 	state   api.RequestState
 	ask     question
@@ -149,6 +153,7 @@ func (f *follower) end(u update) (api.RequestState, error) {
 
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
+	f.tellNumber()
 	before := f.ask.prompt.ID
 	f.prompt(ctx)
 	if f.stop != nil || f.ask.active() && f.ask.prompt.ID != before {
@@ -160,6 +165,14 @@ func (f *follower) turn(ctx context.Context) {
 		_, _ = f.app.keyboard()
 	}
 	f.draw()
+}
+
+// tellNumber shows once what whoever is asked types at the desk.
+func (f *follower) tellNumber() {
+	if n := f.state.Number; f.own && n != "" && n != f.number {
+		f.number = n
+		f.screen.say("Number: %s — type it at your desk: fob requests approve %s", n, f.state.ID)
+	}
 }
 
 // draw shows the line of progress, unless a question stands in its place.
@@ -205,8 +218,11 @@ func (f *follower) waiting() string {
 // else what the code is for. or says that the code is one way of two.
 func (f *follower) beside() (line string, or bool) {
 	what := ""
-	if other := f.other(f.ask.prompt); other.ID != "" {
+	switch other := f.other(f.ask.prompt); other.Type {
+	case api.PromptPIN:
 		what = "type the PIN of the key " + quoted(other.KeyName, other.Key)
+	case api.PromptApprove:
+		what = "approve without a code"
 	}
 	for _, o := range f.state.Offers {
 		if o.State == "pick" || o.State == "paused" {

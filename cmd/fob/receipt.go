@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -103,9 +104,9 @@ func (a *app) printReceipt(c checked) error {
 	if c.approval.Proof.UserVerified {
 		how = "touched, and its user verified by PIN or fingerprint"
 	}
-	claimed := func(v string) string {
-		if v == "" {
-			return ""
+	claimed := func(name, v string) string {
+		if v == "" || slices.Contains(e.Vouched, name) {
+			return v
 		}
 		return v + "  (claimed)"
 	}
@@ -120,9 +121,10 @@ func (a *app) printReceipt(c checked) error {
 		[2]string{"user", fmt.Sprintf("%s (uid %d)", s.User, s.UID)},
 		[2]string{"service", s.Service},
 		[2]string{"place", s.Place},
-		[2]string{"origin", claimed(s.Origin)},
-		[2]string{"host", claimed(s.Host)},
-		[2]string{"program", claimed(s.Executable)},
+		[2]string{"origin", claimed("origin", s.Origin)},
+		[2]string{"host", claimed("host", s.Host)},
+		[2]string{"program", claimed("command", s.Executable)},
+		[2]string{"SSH key", claimed("ssh_key", s.SSHKey)},
 		[2]string{"command's hash", s.CommandHash},
 		[2]string{"needed", s.Require},
 		[2]string{"method", quoted(e.MethodName, e.Method)},

@@ -27,6 +27,11 @@ func (a *app) begin(ctx context.Context, request api.BeginRequest, g given, done
 	defer f.pins.wipe()
 	state, err := f.run(ctx, stream.Next)
 	defer state.RecoveryKey.Wipe()
+	defer func() {
+		for _, code := range state.RecoveryCodes {
+			code.Wipe()
+		}
+	}()
 	if err != nil {
 		// What was done before it was broken off is said all the same: of two keys the first stays.
 		if state.Decision == api.Approved {
@@ -93,12 +98,17 @@ func (a *app) follower(c *client.Client, g given) *follower {
 	if g.code == "-" {
 		f.codes = a.input()
 	}
+	if g.number == "-" {
+		f.numbers = a.input()
+	}
 	return f
 }
 
-// watch accompanies a request that another program began.
-func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, begin func(api.RequestState)) error {
+// watch accompanies a request that another program began, after ready had a look at it. With approves a plain
+// yes is asked for where that is enough.
+func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, approves bool, ready func(api.RequestState) error) error {
 	f := a.follower(c, g)
+	f.approves = approves
 	defer f.pins.wipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -120,8 +130,9 @@ func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, b
 		stop()
 		return a.ended(first, a.approver(ctx, c, first), nil)
 	}
-	if begin != nil {
-		begin(first)
+	if err := ready(first); err != nil {
+		stop()
+		return gone(err, id)
 	}
 	if err := c.Pick(ctx, id); err != nil {
 		stop()
@@ -160,6 +171,8 @@ func (a *app) ended(s api.RequestState, won string, done func(s api.RequestState
 
 func (a *app) printEnd(s api.RequestState, won string, done func(s api.RequestState, won string) error) error {
 	switch {
+	case s.Decision == api.Approved && len(s.RecoveryCodes) > 0 && done != nil:
+		return done(s, won) // the codes are the result, and stand where they were asked for alone
 	case a.json:
 		return a.printJSON(s)
 	case s.Decision == api.Approved && done != nil:
@@ -175,11 +188,19 @@ func outcome(s api.RequestState, won string) string {
 	switch s.Decision {
 	case api.Approved:
 		text := "Approved: " + what
-		if won != "" {
+		switch {
+		case remembered(s) && won != "":
+			text += ", as an approval with " + won + " is remembered"
+		case remembered(s):
+			text += ", as an approval is remembered"
+		case won != "":
 			text += ", with " + won
 		}
-		if s.Strength != "" {
+		if s.Strength != "" && s.Strength != noStrength {
 			text += " (strength: " + client.Show(s.Strength) + ")"
+		}
+		if s.Grant != "" && !remembered(s) {
+			text += "; it is remembered from now on (fob remember)"
 		}
 		return text + "."
 	case api.Denied:
@@ -198,15 +219,25 @@ func outcome(s api.RequestState, won string) string {
 	}
 }
 
+// noStrength is the daemon's word for an approval that proves nothing by itself.
+const noStrength = "none"
+
+// remembered reports whether nobody was asked, because an approval of before is remembered.
+func remembered(s api.RequestState) bool {
+	return s.Grant != "" && (s.Strength == "" || s.Strength == noStrength)
+}
+
 // approver names the method that approved, as the log has it; empty where that cannot be told: the
 // approval stands without it.
 func (a *app) approver(ctx context.Context, c *client.Client, s api.RequestState) string {
 	if a.json || s.Decision != api.Approved || s.LogSeq == 0 {
 		return ""
 	}
-	page, err := c.Log(ctx, client.LogQuery{After: s.LogSeq - 1, Limit: 1})
-	if err != nil || len(page.Entries) == 0 || page.Entries[0].Request != s.ID || page.Entries[0].MethodName == "" {
-		return ""
+	for _, user := range []string{"", s.User} { // one's own log, or for root that of whom it asked
+		page, err := c.Log(ctx, client.LogQuery{After: s.LogSeq - 1, Limit: 1, User: user})
+		if err == nil && len(page.Entries) > 0 && page.Entries[0].Request == s.ID {
+			return quoted(page.Entries[0].MethodName, page.Entries[0].Method)
+		}
 	}
-	return quoted(page.Entries[0].MethodName, page.Entries[0].Method)
+	return ""
 }

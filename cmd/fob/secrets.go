@@ -46,8 +46,8 @@ func (in *lineInput) next() ([]byte, error) {
 	return bytes.Clone(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))), nil
 }
 
-// given is what the command line says of where PINs and codes come from.
-type given struct{ pin, code string }
+// given is what the command line says of where PINs, codes and numbers come from.
+type given struct{ pin, code, number string }
 
 // flags are those of every command that may be asked for a PIN and a code.
 func (g *given) flags(cmd *cobra.Command) {
@@ -65,6 +65,11 @@ func codeFlag(cmd *cobra.Command, value *string) {
 	cmd.Flags().StringVar(value, "code", "", "read codes from standard input, one a line: `-` is the only value")
 }
 
+// numberFlag is the flag of every command that may be asked for the number of a request from elsewhere.
+func numberFlag(cmd *cobra.Command, value *string) {
+	cmd.Flags().StringVar(value, "number", "", "read the number from standard input, for scripts: `-` is the only value")
+}
+
 func passphraseFlag(cmd *cobra.Command, value *string) {
 	cmd.Flags().StringVar(value, "passphrase", "", "read the passphrase from standard input: `-` is the only value")
 }
@@ -74,7 +79,10 @@ func (g given) check() error {
 	if err := fromInput("pin", "a PIN", g.pin); err != nil {
 		return err
 	}
-	return fromInput("code", "a code", g.code)
+	if err := fromInput("code", "a code", g.code); err != nil {
+		return err
+	}
+	return fromInput("number", "a number", g.number)
 }
 
 // fromInput checks the value of a flag that names the source of a secret.
@@ -165,8 +173,14 @@ func noTerminal(err error, what, instead string) error {
 	return err
 }
 
-// secretLine is a secret that exists already: from standard input where the flag says so, or asked for.
+// secretLine is a secret that exists already: from standard input where the flag, which is called what it
+// is, says so, or asked for.
 func (a *app) secretLine(flag, what, question string) ([]byte, error) {
+	return a.secretFrom(flag, what, question, what)
+}
+
+// secretFrom is secretLine for a flag of another name.
+func (a *app) secretFrom(flag, what, question, name string) ([]byte, error) {
 	if flag == "-" {
 		return a.readInput(what)
 	}
@@ -174,7 +188,7 @@ func (a *app) secretLine(flag, what, question string) ([]byte, error) {
 	for {
 		line, err := a.ask(question, false)
 		if err != nil {
-			return nil, noTerminal(err, what, "give it on standard input with --"+what+" -")
+			return nil, noTerminal(err, what, "give it on standard input with --"+name+" -")
 		}
 		if len(line) > 0 {
 			return line, nil

@@ -132,3 +132,17 @@ func plural(n int, one, many string) string {
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
+
+// days says how long something lasts: "90 days", "12 hours", "30 s".
+func days(d time.Duration) string {
+	switch hours := int(d / time.Hour); {
+	case hours >= 48:
+		return plural(hours/24, "day", "days")
+	case hours >= 2:
+		return plural(hours, "hour", "hours")
+	case d >= 2*time.Minute:
+		return plural(int(d/time.Minute), "minute", "minutes")
+	default:
+		return fmt.Sprintf("%d s", int(d/time.Second))
+	}
+}

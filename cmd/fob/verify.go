@@ -23,14 +23,18 @@ func (a *app) verifyCmd() *cobra.Command {
 		Use:   "verify",
 		Short: "Ask whether it is really this user, right now, who wants this",
 		Long: `Begin a sign-in request and wait until it is decided. The plugged keys that are
-registered blink; a tap approves, and so does a code of a registered token. Ctrl-C
-takes the request back.
+registered blink; a tap approves, and so does a code of a registered token, or a
+recovery code where policy lets it. Ctrl-C takes the request back.
 
---code - takes the code from standard input and asks nobody: no key blinks, and the
-answer comes at once.
+Where the one who asks is not at the user's desk a number is shown: the user types it
+there, at fob requests approve, before any key blinks. An approval may also be one that
+is remembered (fob remember): then nobody is asked.
 
-Exit code 0 means approved, and nothing else does. --origin, --host and --command
-are shown to the person as claimed, and are signed with the approval.`,
+--code - takes the code, or a recovery code, from standard input and asks nobody: no key
+blinks, and the answer comes at once.
+
+Exit code 0 means approved, and nothing else does. --origin, --host, --command and
+--ssh-key are shown to the person as claimed, and are signed with the approval.`,
 		Example: `  fob verify --service mailer
   fob verify --service backup --require verified --timeout 30s && restic backup /home
   fob verify --service deploy --command "deploy to production" --json
@@ -66,7 +70,7 @@ are shown to the person as claimed, and are signed with the approval.`,
 					return err
 				}
 				next := "Receipt: fob log receipt"
-				if s.Strength == "code" { // which leaves no signature
+				if s.Strength != "key" && s.Strength != "verified" { // no key has signed
 					next = "In the log: fob log --request"
 				}
 				_, err := fmt.Fprintf(a.out, "%s %s\n", next, client.Show(s.ID))
@@ -82,6 +86,7 @@ are shown to the person as claimed, and are signed with the approval.`,
 	flags.StringVar(&request.Claimed.Origin, "origin", "", "`address` from where the user comes, as claimed")
 	flags.StringVar(&request.Claimed.Host, "host", "", "`name` of the machine that is signed in to, as claimed")
 	flags.StringVar(&request.Claimed.Command, "command", "", "`text` of what will be done, as claimed")
+	flags.StringVar(&request.Claimed.SSHKey, "ssh-key", "", "`fingerprint` of the SSH key that the user came in with, as claimed")
 	g.flags(cmd)
 	complete(cmd, "require", strengths...)
 	return cmd
