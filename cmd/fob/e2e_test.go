@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -311,6 +312,22 @@ func TestDaemonTerminal(t *testing.T) {
 	x.sees("The new PIN again: ")
 	x.types("846201\r")
 	x.sees("The PIN of .* is changed")
+	x.ends(0)
+
+	x = fob("methods", "add", "recovery")
+	x.sees("PIN of the key.*: ")
+	x.types("846201\r")
+	codes := regexp.MustCompile(` 1  (\S+) `).FindStringSubmatch(x.sees("each works once, and they are not shown again"))
+	x.ends(0)
+	if codes == nil {
+		t.Fatal("no recovery codes were shown")
+	}
+	x = fob("methods", "lost", "Blue")
+	x.sees("What remains: .*Type LOST to go on: ")
+	x.types("LOST\r")
+	x.sees("ype a recovery code: ")
+	x.types(codes[1] + "\r")
+	x.sees("Removed: “Blue”, which was lost")
 	x.ends(0)
 
 	x = fob("keys", "reset", "key")

@@ -43,7 +43,7 @@ type app struct {
 // main runs a command line and gives the exit code.
 func (a *app) main(args []string) int {
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(joinDash(args))
 	cmd, err := root.ExecuteC()
 	if a.tty != nil {
 		a.tty.close()
@@ -65,8 +65,11 @@ func (a *app) root() *cobra.Command {
 		Use:   "fob",
 		Short: "Sign in with a security key or a token, and see who asks",
 		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys and hardware
-tokens, asks for approval by a tap on a key or a token's code, and lists what was
-decided.
+tokens, asks for approval by a tap on a key or a token's code, approves what is asked
+from elsewhere, and lists what was decided.
+
+The daemon is the one that --socket names, or else FOB_SOCKET (not for root); else the
+system's where one is installed, else your own.
 
 Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage,
 3 no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's or token's
@@ -86,7 +89,7 @@ trouble, 7 internal, 8 forbidden.`,
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
 	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.vaultCmd(),
-		a.verifyCmd(), a.requestsCmd(), a.unblockCmd(), a.logCmd(), a.versionCmd())
+		a.verifyCmd(), a.requestsCmd(), a.unblockCmd(), a.helpdeskCmd(), a.logCmd(), a.versionCmd())
 	return root
 }
 
@@ -119,11 +122,17 @@ var kindNames = map[string]string{
 	api.KindResync:       "resync of a token",
 	api.KindSetPIN:       "new PIN",
 	api.KindReset:        "reset of a key",
-	api.KindUnblock:      "unblocking of codes",
+	api.KindUnblock:      "unblocking",
 	api.KindChangeToken:  "change of a token",
 	api.KindExportTokens: "export of all tokens",
 	api.KindChangeVault:  "change of the vault",
 	api.KindBackup:       "backup",
+	api.KindLost:         "removal of a lost sign-in method",
+	"revoke-grant":       "remembered approval taken back",
+	"helpdesk-code":      "one-time code from an administrator",
+	"confirm-name":       "confirmation of a user's new name",
+	"clock-was-wrong":    "note that the clock was wrong",
+	"prune-log":          "removal of old log entries",
 	"import-tokens":      "import of tokens",
 	"assign-token":       "assignment of a token",
 	"rename-token":       "naming of a token",

@@ -33,20 +33,23 @@ func (a *app) methodsCmd() *cobra.Command {
 of its id, or its name.
 
 Adding a second method and removing one need an approval with a method that is
-registered already.`,
+registered already. With a one-time code from an administrator, adding goes without:
+--helpdesk.`,
 		Example: `  fob methods add key --name Blue
   fob methods add key --name Blue --backup
   fob methods add token 73159
-  fob methods test Blue`,
+  fob methods add recovery
+  fob methods test Blue
+  fob methods lost Blue`,
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the sign-in methods", Args: cobra.NoArgs, RunE: list},
 		group(&cobra.Command{Use: "add", Short: "Register a sign-in method"},
 			func(cmd *cobra.Command, _ []string) error {
-				return usagef("say what to add: fob methods add key, or fob methods add token SERIAL")
+				return usagef("say what to add: fob methods add key, fob methods add token SERIAL, or fob methods add recovery")
 			},
-			a.addKeyCmd(&user), a.addTokenCmd(&user)),
-		a.renameCmd(&user), a.defaultCmd(&user), a.removeCmd(&user), a.testCmd(&user), a.resyncCmd(&user))
-	cmd.PersistentFlags().StringVar(&user, "user", "", "login `name` of the user whose methods these are (default: yourself)")
+			a.addKeyCmd(&user), a.addTokenCmd(&user), a.addRecoveryCmd(&user)),
+		a.renameCmd(&user), a.defaultCmd(&user), a.removeCmd(&user), a.lostCmd(&user), a.testCmd(&user), a.resyncCmd(&user), a.confirmNameCmd(&user))
+	cmd.PersistentFlags().StringVar(&user, "user", "", "for root: login `name` of the user whose methods these are (default: yourself)")
 	return cmd
 }
 
@@ -71,7 +74,14 @@ func (a *app) printMethods(ctx context.Context, c *client.Client, methods []api.
 				name += " (disabled)"
 			}
 		}
-		rows[i] = []string{m.ID, name, m.Type, m.Strength, when(m.Added), used}
+		if m.Left != nil {
+			name += fmt.Sprintf(" (%d of %d left)", *m.Left, recoveryCodes)
+		}
+		strength := m.Strength
+		if strength == noStrength {
+			strength = ""
+		}
+		rows[i] = []string{m.ID, name, m.Type, strength, when(m.Added), used}
 	}
 	if err := table(a.out, []string{"ID", "NAME", "TYPE", "STRENGTH", "ADDED", "USED"}, rows); err != nil {
 		return err
@@ -87,6 +97,7 @@ func (a *app) printMethods(ctx context.Context, c *client.Client, methods []api.
 func (a *app) addKeyCmd(user *string) *cobra.Command {
 	var spec api.MethodSpec
 	var g given
+	var helpdesk helpdeskSource
 	var keyArg string
 	cmd := &cobra.Command{
 		Use:   "key",
@@ -115,7 +126,7 @@ one stays.`,
 				}
 				request.Key = key.ID
 			}
-			return a.begin(cmd.Context(), request, g, a.printAdded)
+			return a.add(cmd.Context(), request, g, helpdesk, a.printAdded)
 		},
 	}
 	flags := cmd.Flags()
@@ -123,6 +134,7 @@ one stays.`,
 	flags.BoolVar(&spec.Backup, "backup", false, "register a second, different key afterwards")
 	flags.StringVar(&spec.BackupName, "backup-name", "", "`name` of the second key")
 	flags.StringVar(&keyArg, "key", "", "register the key with this `id` (default: the one that is touched)")
+	helpdeskFlag(cmd, &helpdesk)
 	g.flags(cmd)
 	completeFunc(cmd, "key", a.completeKeys)
 	return cmd
@@ -131,6 +143,7 @@ one stays.`,
 func (a *app) addTokenCmd(user *string) *cobra.Command {
 	spec := api.MethodSpec{Type: "token"}
 	var g given
+	var helpdesk helpdeskSource
 	cmd := &cobra.Command{
 		Use:   "token SERIAL",
 		Short: "Register a hardware token that is yours",
@@ -158,10 +171,11 @@ to approve first.`,
 				return usagef("the token %s is nobody's yet: fob tokens assign %s", client.Show(token.Serial), client.Show(token.Serial))
 			}
 			spec.Serial = token.Serial
-			return a.begin(cmd.Context(), api.BeginRequest{Kind: api.KindAddMethod, User: *user, Method: spec}, g, a.printAdded)
+			return a.add(cmd.Context(), api.BeginRequest{Kind: api.KindAddMethod, User: *user, Method: spec}, g, helpdesk, a.printAdded)
 		},
 	}
 	cmd.Flags().StringVar(&spec.Name, "name", "", "`name` of the token, such as Fob")
+	helpdeskFlag(cmd, &helpdesk)
 	g.flags(cmd)
 	return cmd
 }
@@ -192,146 +206,4 @@ func (a *app) printAdded(s api.RequestState, won string) error {
 		fmt.Fprintln(a.out, outcome(s, won))
 	}
 	return nil
-}
-
-func (a *app) renameCmd(user *string) *cobra.Command {
-	return &cobra.Command{
-		Use:               "rename METHOD NAME",
-		Short:             "Give a sign-in method another name",
-		Args:              oneAndName("sign-in method", "fob methods", "fob methods rename METHOD NAME"),
-		ValidArgsFunction: a.completeMethods(user),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Name: &args[1]}, "is the name now")
-		},
-	}
-}
-
-func (a *app) defaultCmd(user *string) *cobra.Command {
-	return &cobra.Command{
-		Use:               "default METHOD",
-		Short:             "Make a sign-in method the one that is offered first",
-		Args:              one("sign-in method", "fob methods"),
-		ValidArgsFunction: a.completeMethods(user),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yes := true
-			return a.patch(cmd.Context(), *user, args[0], api.MethodPatch{Default: &yes}, "is the default now")
-		},
-	}
-}
-
-func (a *app) patch(ctx context.Context, user, arg string, patch api.MethodPatch, said string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	method, err := pickMethod(ctx, c, user, []string{arg})
-	if err != nil {
-		return err
-	}
-	method, err = c.PatchMethod(ctx, method.ID, patch)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(method)
-	}
-	_, err = fmt.Fprintf(a.out, "%s %s.\n", quoted(method.Name, method.ID), said)
-	return err
-}
-
-func (a *app) removeCmd(user *string) *cobra.Command {
-	var force bool
-	var g given
-	cmd := &cobra.Command{
-		Use:   "remove METHOD",
-		Short: "Remove a sign-in method",
-		Long: `Remove a sign-in method. A registered method has to approve. The last one is removed
-only with --force: without any method nothing can be approved. A token stays assigned
-to you.`,
-		Args:              one("sign-in method", "fob methods"),
-		ValidArgsFunction: a.completeMethods(user),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
-			if err != nil {
-				return err
-			}
-			request := api.BeginRequest{Kind: api.KindRemoveMethod, User: *user, Method: api.MethodSpec{ID: method.ID, Force: force}}
-			return a.begin(cmd.Context(), request, g, func(api.RequestState, string) error {
-				_, err := fmt.Fprintf(a.out, "Removed: %s\n", quoted(method.Name, method.ID))
-				return err
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "remove it even if it is the last one")
-	g.flags(cmd)
-	return cmd
-}
-
-func (a *app) testCmd(user *string) *cobra.Command {
-	var g given
-	cmd := &cobra.Command{
-		Use:   "test [METHOD]",
-		Short: "Check that a sign-in method works",
-		Long: `Check that a sign-in method works: touch the key, or type the code that the token
-shows.`,
-		Args:              atMostOne("sign-in method"),
-		ValidArgsFunction: a.completeMethods(user),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
-			if err != nil {
-				return err
-			}
-			request := api.BeginRequest{Kind: api.KindTest, User: *user, Method: api.MethodSpec{ID: method.ID}}
-			return a.begin(cmd.Context(), request, g, func(s api.RequestState, _ string) error {
-				_, err := fmt.Fprintf(a.out, "%s works (strength: %s).\n", quoted(method.Name, method.ID), client.Show(s.Strength))
-				return err
-			})
-		},
-	}
-	g.flags(cmd)
-	return cmd
-}
-
-func (a *app) resyncCmd(user *string) *cobra.Command {
-	var g given
-	cmd := &cobra.Command{
-		Use:   "resync METHOD",
-		Short: "Bring a token back into step by two codes in a row",
-		Long: `Bring a token whose codes are not accepted any more back into step: type two codes in a
-row. That is needed where its clock is off by minutes, where its button was pressed
-very often, and for tokens that count presses after a backup was restored.`,
-		Args:              one("sign-in method", "fob methods"),
-		ValidArgsFunction: a.completeMethods(user),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := g.canAskCodes(); err != nil {
-				return err
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
-			if err != nil {
-				return err
-			}
-			if method.Type != "token" {
-				return usagef("%s is no token: only tokens get out of step", quoted(method.Name, method.ID))
-			}
-			request := api.BeginRequest{Kind: api.KindResync, User: *user, Method: api.MethodSpec{ID: method.ID}}
-			return a.begin(cmd.Context(), request, g, func(api.RequestState, string) error {
-				_, err := fmt.Fprintf(a.out, "%s is back in step.\n", quoted(method.Name, method.ID))
-				return err
-			})
-		},
-	}
-	g.flags(cmd)
-	return cmd
 }

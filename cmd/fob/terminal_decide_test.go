@@ -128,3 +128,29 @@ func TestTerminalDecides(t *testing.T) {
 		}
 	})
 }
+
+func TestTerminalHelps(t *testing.T) {
+	t.Run("asks for an administrator's code without showing it", func(t *testing.T) {
+		x := onTerminal(t, fine+begin+approvedLine, "methods", "add", "key", "--helpdesk")
+		x.sees("One-time code from your administrator: ")
+		x.types("abcd-efgh\r")
+		if shown := x.sees("Approved"); strings.Contains(shown, "abcd") {
+			t.Errorf("the code was shown: %q", shown)
+		}
+		x.ends(0)
+		x.called(`"helpdesk_code":"abcd-efgh"}$`)
+	})
+	t.Run("shows what a loss takes away, and wants LOST", func(t *testing.T) {
+		x := onTerminal(t, fine+"> GET /v1/methods 200\n"+`[{"id":"m1","name":"Blue","type":"key"}]`+"\n"+begin+
+			line(prompts(`{"id":"p1","type":"confirm","text":"The method “Blue” will be removed. What remains: “Red”. Type LOST to go on","expect":"LOST"}`))+
+			afterAnswer+"\n"+line(touchOffer)+approvedLine, "methods", "lost", "Blue")
+		x.sees("What remains: “Red”. Type LOST to go on: ")
+		x.types("lost\r")
+		x.sees("That was not it.*")
+		x.sees("Type LOST to go on: ")
+		x.types("LOST\r")
+		x.sees("Removed: “Blue”, which was lost")
+		x.ends(0)
+		x.called(`{"kind":"lost-method","method":{"id":"m1"}}$`)
+	})
+}

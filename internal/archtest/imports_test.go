@@ -28,8 +28,8 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob"},
-		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/secret"},
-		reason: "fob is a client like any other: it knows the daemon by its socket alone; QR images are decoded where the person is",
+		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/secret", "internal/recovery/sheet"},
+		reason: "fob is a client like any other: it knows the daemon by its socket alone; QR images are decoded, and codes printed, where the person is",
 	},
 	{
 		of:     []string{"cmd/fob-helper"},
