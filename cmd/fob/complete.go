@@ -53,6 +53,34 @@ func (a *app) completeRequests(cmd *cobra.Command, args []string, _ string) ([]c
 	})
 }
 
+// completeGrants offers the user's remembered approvals.
+func (a *app) completeGrants(user *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.completions(cmd, nil, func(ctx context.Context, c *client.Client) ([]named, error) { // any number of them
+			grants, err := c.Grants(ctx, *user)
+			var all []named
+			for _, g := range grants {
+				all = append(all, named{g.ID, grantTitle(g)})
+			}
+			return all, err
+		})
+	}
+}
+
+// completeWaits offers the origins that have to wait or are blocked.
+func (a *app) completeWaits(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+		status, err := c.Status(ctx)
+		var all []named
+		for _, w := range status.Waits {
+			if w.Origin != "" {
+				all = append(all, named{w.Origin, waitText(w)})
+			}
+		}
+		return all, err
+	})
+}
+
 // completions offers ids for the first argument. What goes wrong here is nobody's concern: there is
 // then nothing to offer.
 func (a *app) completions(cmd *cobra.Command, args []string, list func(context.Context, *client.Client) ([]named, error)) ([]cobra.Completion, cobra.ShellCompDirective) {

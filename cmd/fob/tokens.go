@@ -225,22 +225,3 @@ func (a *app) completeTokens(cmd *cobra.Command, args []string, typed string) ([
 		return all, err
 	})
 }
-
-func (a *app) unblockCmd() *cobra.Command {
-	var pin string
-	cmd := &cobra.Command{
-		Use:   "unblock",
-		Short: "Let codes be typed again after too many wrong ones",
-		Long: `After 10 wrong codes no more are accepted for a while. A tap on a registered security
-key, which works all the time, lifts that.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.begin(cmd.Context(), api.BeginRequest{Kind: api.KindUnblock}, given{pin: pin}, func(api.RequestState, string) error {
-				_, err := fmt.Fprintln(a.out, "Codes may be typed again.")
-				return err
-			})
-		},
-	}
-	pinFlag(cmd, &pin)
-	return cmd
-}
