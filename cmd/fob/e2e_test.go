@@ -314,6 +314,13 @@ func TestDaemonTerminal(t *testing.T) {
 	x.sees("The PIN of .* is changed")
 	x.ends(0)
 
+	log := fob("log", "--follow", "-n", "1")
+	log.sees(`approved +new PIN`)
+	x = fob("verify", "--service", "followed")
+	x.sees(`Approved`)
+	x.ends(0)
+	log.sees(`approved +sign-in .*:followed`)
+
 	x = fob("methods", "add", "recovery")
 	x.sees("PIN of the key.*: ")
 	x.types("846201\r")

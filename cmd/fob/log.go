@@ -1,12 +1,12 @@
 package main
 
 import (
-	"cmp"
-	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -18,125 +18,92 @@ import (
 // logPage is how many entries are asked for at once.
 const logPage = 100
 
+// maxLogNumber is the most entries that -n asks for.
+const maxLogNumber = 10000
+
 func (a *app) logCmd() *cobra.Command {
-	var number int
-	var follow bool
-	var request string
+	var o logOptions
 	cmd := &cobra.Command{
 		Use:   "log",
-		Short: "Show what was decided",
+		Short: "Show what was decided, and check that nobody changed it",
 		Long: `Show the newest decisions, oldest first. Each has its number in the log's chain; the
-receipt of an approval can be checked with fob log receipt.`,
-		Example: "  fob log -n 5\n  fob log --follow\n  fob log receipt 3kx9v2ab",
-		Args:    cobra.NoArgs,
+receipt of an approval can be checked with fob log receipt. With --since all entries from
+then on are shown, unless -n says how many. --request shows what else is known of them.
+
+A time is a span up to now, such as 24h or 7d, a date, or a time as in
+2026-01-31T12:00:00Z. A date in --until is included.
+
+--json prints one entry a line, also with --follow: that is the export.
+
+--verify has the daemon check the whole log: the chain, its own signatures and the keys'.
+--head checks that a head which you have noted elsewhere is in it: its hash as fob
+status shows it, or number:hash. Exit code 7 says that the log does not hold.`,
+		Example: `  fob log -n 5
+  fob log --decision denied --since 7d
+  fob log --follow
+  fob log --json --since 2026-01-01 >log.jsonl
+  fob log --verify --head 1041:5f0c…
+  fob log receipt 3kx9v2ab`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if number < 1 || number > 10000 {
-				return usagef("-n is 1 to 10000")
-			}
-			if follow && request != "" {
-				return usagef("--follow shows every request: leave --request out")
+			query, err := o.query(cmd, time.Now())
+			if err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			if follow {
-				return a.followLog(cmd.Context(), c, number)
+			if o.verify {
+				return a.verifyLog(cmd.Context(), c, o.head)
 			}
-			entries, err := lastEntries(cmd.Context(), c, number, request)
-			if err != nil {
-				return err
+			entries := lastEntries(cmd.Context(), c, query, o.number)
+			if !o.since.IsZero() && !cmd.Flags().Changed("number") {
+				entries = entriesAfter(cmd.Context(), c, query)
 			}
-			if a.json {
-				return a.printJSON(notNil(entries))
+			if o.follow {
+				return a.followLog(cmd.Context(), c, query, entries)
 			}
-			return a.printLog(entries)
+			none := "Nothing was decided yet."
+			if query != (client.LogQuery{}) {
+				none = "The log has no such entry."
+			}
+			return a.showLog(entries, none, o.request != "")
 		},
 	}
-	cmd.Flags().IntVarP(&number, "number", "n", 20, "show the last `N` decisions")
-	cmd.Flags().BoolVar(&follow, "follow", false, "go on showing decisions as they are made")
-	cmd.Flags().StringVar(&request, "request", "", "show the decisions of the request with this `id` only")
+	o.flags(cmd)
 	cmd.AddCommand(a.receiptCmd())
 	return cmd
 }
 
-// lastEntries reads the newest entries of the log, or of one request, oldest first.
-func lastEntries(ctx context.Context, c *client.Client, number int, request string) ([]api.LogEntry, error) {
-	if number <= logPage {
-		page, err := c.Log(ctx, client.LogQuery{Limit: number, Request: request, Newest: true})
-		return oldestFirst(page.Entries), err
-	}
-	status, err := c.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var after uint64
-	if request == "" && status.LogSeq > uint64(number) {
-		after = status.LogSeq - uint64(number)
-	}
-	entries, err := entriesAfter(ctx, c, after, request)
-	if len(entries) > number {
-		entries = entries[len(entries)-number:]
-	}
-	return entries, err
-}
-
-// entriesAfter reads everything after an entry.
-func entriesAfter(ctx context.Context, c *client.Client, after uint64, request string) ([]api.LogEntry, error) {
+// showLog prints entries, or none where there are none; in detail, also what the table has no room for.
+func (a *app) showLog(entries iter.Seq2[api.LogEntry, error], none string, detail bool) error {
 	var all []api.LogEntry
-	for {
-		page, err := c.Log(ctx, client.LogQuery{After: after, Limit: logPage, Request: request})
+	for e, err := range entries {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		entries := oldestFirst(page.Entries)
-		all = append(all, entries...)
-		if !page.More || len(entries) == 0 {
-			return all, nil
+		if !a.json {
+			all = append(all, e)
+			continue
 		}
-		after = entries[len(entries)-1].Seq
+		if err := a.printJSONLine(e); err != nil {
+			return err
+		}
 	}
-}
-
-func oldestFirst(entries []api.LogEntry) []api.LogEntry {
-	slices.SortFunc(entries, func(a, b api.LogEntry) int { return cmp.Compare(a.Seq, b.Seq) })
-	return entries
-}
-
-// followLog prints the last entries, and then each new one. Events only say that there may be some:
-// the log itself is read.
-func (a *app) followLog(ctx context.Context, c *client.Client, number int) error {
-	var last uint64
-	started := false
-	for again := true; again; {
-		again = false
-		for event, err := range c.Events(ctx) {
-			if err != nil {
-				return err
-			}
-			again = event.Lagged
-			if event.Request != nil && event.Request.Pending {
-				continue
-			}
-			var entries []api.LogEntry
-			if started {
-				entries, err = entriesAfter(ctx, c, last, "")
-			} else {
-				entries, err = lastEntries(ctx, c, number, "")
-			}
-			if err != nil {
-				return err
-			}
-			started = true
-			for _, e := range entries {
-				last = e.Seq
-				if err := a.printLogLine(e); err != nil {
-					return err
-				}
-			}
-			if err := a.out.Flush(); err != nil {
-				return err
-			}
+	switch {
+	case a.json:
+		return nil
+	case len(all) == 0:
+		_, err := fmt.Fprintln(a.out, none)
+		return err
+	}
+	if err := a.printLog(all); err != nil || !detail {
+		return err
+	}
+	for _, e := range all {
+		if err := a.printLogDetail(e); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -157,10 +124,6 @@ func (a *app) printLogLine(e api.LogEntry) error {
 }
 
 func (a *app) printLog(entries []api.LogEntry) error {
-	if len(entries) == 0 {
-		_, err := fmt.Fprintln(a.out, "Nothing was decided yet.")
-		return err
-	}
 	rows := make([][]string, len(entries))
 	header := []string{"NO", "TIME", "DECISION", "KIND", "USER", "SERVICE", "BY", "REQUEST", "WHY"}
 	why := len(header) - 1
@@ -195,7 +158,7 @@ func (a *app) room(used int) int {
 
 func logRow(e api.LogEntry) []string {
 	by := e.MethodName
-	if e.Strength != "" && e.Strength != "none" {
+	if e.Strength != "" && e.Strength != noStrength {
 		if by != "" {
 			by += " "
 		}
@@ -206,6 +169,30 @@ func logRow(e api.LogEntry) []string {
 		why = "" // it says nothing more
 	}
 	return []string{strconv.FormatUint(e.Seq, 10), when(e.Time), decisionName(e.Decision), kindName(e.Kind), e.User, e.Service, by, e.Request, why}
+}
+
+// printLogDetail shows what else is known of an entry, if anything.
+func (a *app) printLogDetail(e api.LogEntry) error {
+	said := func(name, text string) string {
+		if text = client.Show(text); text == "" || slices.Contains(e.Vouched, name) {
+			return text
+		}
+		return text + "  (claimed)"
+	}
+	details := [][2]string{
+		{"origin", said("origin", e.Origin)},
+		{"host", said("host", e.Host)},
+		{"SSH key", said("ssh_key", e.SSHKey)},
+		{"program", said("command", e.Executable)},
+		{"vouched for", strings.Join(e.Vouched, ", ")},
+		{"tried", strings.Join(e.Tried, "; ")},
+		{"remembered", e.Grant},
+	}
+	if !slices.ContainsFunc(details, func(d [2]string) bool { return d[1] != "" }) {
+		return nil
+	}
+	fmt.Fprintf(a.out, "\nEntry %d, from a place that is %s:\n", e.Seq, client.Show(e.Place))
+	return facts(a.out, details...)
 }
 
 // wrongCode is the log's word for a typed code that was not accepted. Such an entry decides nothing by
