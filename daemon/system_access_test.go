@@ -1,0 +1,306 @@
+package daemon_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fobproject/fob/daemon/busapi"
+	"github.com/fobproject/fob/daemon/socketapi"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/signin"
+)
+
+// What becomes of a call, as far as access goes.
+const (
+	yes     = "yes"
+	missing = "no such thing"
+	never   = "forbidden"
+)
+
+// whose says whose things a method is about, and so what it is to whom at the machine's instance.
+type whose int
+
+// The zero value is not declared.
+const (
+	undeclared whose = iota
+	theirOwn         // whoever calls gets what is theirs; root may name another user
+	everybodys       // the same for whoever calls
+	anItem           // a thing of one user's; root reaches it by the user's name
+	aRequest         // a pending request, of the user who is asked and of whoever began it
+	aDecision        // a pending request, which the user who is asked decides
+	begunHere        // a request that the same connection began
+)
+
+var words = map[whose]string{
+	theirOwn: "the caller's own", everybodys: "everybody's", anItem: "one user's",
+	aRequest: "the user's and who began it", aDecision: "the user's to decide", begunHere: "who began it, on the same connection",
+}
+
+// row is one method of a door.
+type row struct {
+	name   string
+	access caller.Access
+	whose  whose
+	// place says what counts from where.
+	place string
+	// elsewhere is a body that the user sitting elsewhere is refused.
+	elsewhere string
+	// body is what the test sends.
+	body string
+}
+
+// socketRows adds to the routes what their code does not say beside them.
+func socketRows(t *testing.T) []row {
+	t.Helper()
+	const named = `{"user":"USER"}`
+	about := map[string]row{
+		"POST /requests":               {whose: theirOwn, body: `{"service":"SERVICE"}`, place: "policy says from where; see the kinds below"},
+		"GET /requests":                {whose: theirOwn},
+		"GET /requests/{id}":           {whose: aRequest, place: "the number is told to the call that began it alone"},
+		"POST /requests/{id}/answer":   {whose: aRequest, body: `{"prompt":"none"}`, place: "a number and a plain yes by the user at the desk alone, a PIN never from elsewhere", elsewhere: `{"prompt":"none","number":"12"}`},
+		"POST /requests/{id}/pick":     {whose: aRequest},
+		"POST /requests/{id}/remember": {whose: aDecision, body: `{"remember":false}`, place: "at the desk alone", elsewhere: `{"remember":true}`},
+		"POST /requests/{id}/deny":     {whose: aDecision},
+		"POST /requests/{id}/report":   {whose: aDecision},
+		"POST /requests/{id}/cancel":   {whose: aRequest},
+		"GET /keys":                    {whose: everybodys},
+		"GET /keys/{id}":               {whose: everybodys, place: "at the desk alone, at the machine's instance: it keeps the key busy"},
+		"GET /methods":                 {whose: theirOwn},
+		"PATCH /methods/{id}":          {whose: anItem, body: `{"name":"SERVICE"USER}`},
+		"POST /confirm-name":           {whose: everybodys, body: named},
+		"GET /grants":                  {whose: theirOwn},
+		"POST /grants/revoke":          {whose: theirOwn, body: `{}`},
+		"POST /grants/{id}/revoke":     {whose: anItem, body: `{"user":""USER}`},
+		"POST /helpdesk":               {whose: everybodys, body: `{"user":"daemon","valid_s":600}`},
+		"GET /policy":                  {whose: everybodys},
+		"GET /policy/check":            {whose: theirOwn},
+		"GET /tokens":                  {whose: theirOwn},
+		"POST /tokens":                 {whose: everybodys, body: `{}`},
+		"GET /tokens/{id}":             {whose: anItem},
+		"PATCH /tokens/{id}":           {whose: everybodys, body: `{"name":"SERVICE"}`},
+		"GET /vault":                   {whose: everybodys},
+		"POST /vault/lock":             {whose: everybodys},
+		"POST /vault/unlock":           {whose: everybodys, body: `{}`},
+		"POST /vault/restore":          {whose: everybodys, body: `{}`},
+		"GET /log":                     {whose: theirOwn},
+		"GET /log/verify":              {whose: everybodys},
+		"GET /receipts/{id}":           {whose: anItem},
+		"GET /status":                  {whose: theirOwn},
+		"GET /events":                  {whose: theirOwn},
+	}
+	var rows []row
+	for _, r := range socketapi.Routes() {
+		rows = append(rows, declared(t, r.Method+" "+r.Pattern, r.Access, about))
+	}
+	nothingElse(t, about)
+	return rows
+}
+
+// busRows adds to the methods on the bus what their code does not say beside them.
+func busRows(t *testing.T) []row {
+	t.Helper()
+	about := map[string]row{
+		"Verify":     {whose: theirOwn, place: "as the kind sign-in; the number is in the reply alone, and no PIN is taken"},
+		"VerifyCode": {whose: theirOwn, place: "as the kind sign-in"},
+		"Cancel":     {whose: begunHere},
+		"Receipt":    {whose: anItem},
+		"Status":     {whose: theirOwn},
+		"Authorize":  {whose: theirOwn, place: "polkit asks at the desk"},
+	}
+	var rows []row
+	for _, m := range busapi.Methods() {
+		rows = append(rows, declared(t, m.Name, m.Access, about))
+	}
+	nothingElse(t, about)
+	return rows
+}
+
+func declared(t *testing.T, name string, access caller.Access, about map[string]row) row {
+	t.Helper()
+	r := about[name]
+	delete(about, name)
+	r.name, r.access = name, access
+	if !access.Declared() {
+		t.Errorf("%s declares no access", name)
+	}
+	if r.whose == undeclared {
+		t.Errorf("%s is not in the table of access: say there whose things it is about", name)
+	}
+	return r
+}
+
+func nothingElse(t *testing.T, about map[string]row) {
+	t.Helper()
+	for name := range about {
+		t.Errorf("the table of access has %s, which is no method", name)
+	}
+}
+
+// user, other, root and began are what the method is to the user whose things it is about, to another
+// user, to root, and to root who began the request, at the machine's instance.
+func (r row) user() string {
+	if r.access != caller.AccessOwner {
+		return never
+	}
+	return yes
+}
+
+func (r row) other() string {
+	switch {
+	case r.access != caller.AccessOwner:
+		return never
+	case r.whose == theirOwn || r.whose == everybodys:
+		return yes
+	}
+	return missing
+}
+
+func (r row) root() string {
+	switch r.whose {
+	case aRequest, aDecision, begunHere:
+		return missing
+	}
+	return yes
+}
+
+func (r row) began() string {
+	switch r.whose {
+	case aRequest, begunHere:
+		return yes
+	case aDecision:
+		return never
+	}
+	return ""
+}
+
+// owner is what the method is to the user at their own instance; all others are forbidden everything there.
+func (r row) owner() string {
+	if r.access == caller.AccessRoot {
+		return never
+	}
+	return yes
+}
+
+// kindRow is one kind of request.
+type kindRow struct {
+	kind signin.Kind
+	signin.Rules
+}
+
+func kindRows(t *testing.T) []kindRow {
+	t.Helper()
+	rules := signin.KindRules()
+	var rows []kindRow
+	for _, k := range slices.Sorted(maps.Keys(rules)) {
+		if !rules[k].Access.Declared() || rules[k].StepUp == "" {
+			t.Errorf("the kind %s declares no access or no step-up", k)
+		}
+		rows = append(rows, kindRow{k, rules[k]})
+	}
+	return rows
+}
+
+func (k kindRow) self() string {
+	if k.UserOnly || k.Access != caller.AccessOwner {
+		return never
+	}
+	return yes
+}
+
+func (k kindRow) forOther() string {
+	if k.self() == yes && k.Foreign {
+		return yes
+	}
+	return never
+}
+
+func (k kindRow) root() string {
+	if k.UserOnly {
+		return never
+	}
+	return yes
+}
+
+func (k kindRow) owner() string {
+	if k.Access == caller.AccessRoot {
+		return never
+	}
+	return yes
+}
+
+func (k kindRow) stepUp() string {
+	switch k.StepUp {
+	case signin.StepPolicy:
+		return "as policy says"
+	case signin.StepStrongest:
+		if k.Recovers {
+			return "the strongest registered, or a recovery code; root without"
+		}
+		return "the strongest registered; root without"
+	}
+	return "none: it approves nothing"
+}
+
+func (k kindRow) place() string {
+	switch {
+	case k.Desk:
+		return "at the desk alone"
+	case k.StepUp == signin.StepPolicy:
+		return "where policy lets it begin; from elsewhere with a number"
+	}
+	return "from elsewhere with a number"
+}
+
+// accessDoc is docs/access.md.
+func accessDoc(socket, bus []row, kinds []kindRow) string {
+	var b strings.Builder
+	line := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	head := func(cells ...string) {
+		line(cells...)
+		fmt.Fprintf(&b, "|%s\n", strings.Repeat(" --- |", len(cells)))
+	}
+	b.WriteString(`# Who may do what
+
+Every method of both doors and every kind of request. This page is made from the code
+(` + "`go test ./daemon -run TestAccess -update`" + `); a test compares the two, and tries every row at a running
+daemon as its user, as another user and as root.
+
+A caller is who the kernel or the bus says it is. At a user's own instance the owner does what the last column
+says, and everybody else, root too, is forbidden everything. At the machine's instance, “` + missing + `” is the
+answer that a caller gets who asks for what does not exist; “who began it” is root, for whose programs the user
+is asked. “` + never + `” to who began it means that only the user decides.
+
+`)
+	for _, door := range []struct {
+		title string
+		rows  []row
+	}{{"The socket", socket}, {"D-Bus", bus}} {
+		fmt.Fprintf(&b, "## %s\n\n", door.title)
+		head("method", "about what is", "the user", "another user", "root", "who began it", "user's own instance", "place")
+		for _, r := range door.rows {
+			line("`"+r.name+"`", words[r.whose], r.user(), r.other(), r.root(), r.began(), r.owner(), r.place)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(`Where what is asked for is the caller's own, root at the machine's instance may name another user (user=NAME in
+the query, "user" in the body), and everybody else is forbidden to. The log of everybody (everybody=true) is root's,
+or the owner's at their own instance. Names of services that begin with “pam:” are root's.
+
+## Kinds of request
+
+`)
+	head("kind", "a user for themselves", "for another user", "root for anybody", "user's own instance", "approval", "place")
+	for _, k := range kinds {
+		line("`"+string(k.kind)+"`", k.self(), k.forOther(), k.root(), k.owner(), k.stepUp(), k.place())
+	}
+	b.WriteString(`
+A request from elsewhere has a number, which the user types at the desk before a key blinks for it. A user's first
+method at the machine's instance needs no approval, and somebody who vouches for the user: root, an administrator's
+one-time code, or the user's password through polkit. Another user who has begun a sign-in for somebody hears of it
+what root hears, without the user's methods and keys, and may take it back; it is not theirs to pick.
+`)
+	return b.String()
+}
