@@ -2,6 +2,8 @@ package signin_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -95,6 +97,9 @@ func (m *model) remember(a, b, c int) {
 // once.
 func (m *model) beRemembered(a, b, c int) {
 	q := &asked{by: callers[0], kind: "sign-in", service: services[[]int{0, 0, 0, 4}[a%4]], origin: origins[c%4], sshKey: prints[c/4%3], user: []uint32{uid, uid, bobUID}[b%3]}
+	if b/3%6 == 0 { // more than policy, which nobody is spared
+		q.require = policy.Key
+	}
 	m.start(q, signin.Ask{})
 	m.observe()
 	if q.r == nil || q.over {
@@ -136,6 +141,55 @@ func (m *model) beRemembered(a, b, c int) {
 			m.tap(i, 1, 0)
 			m.observe()
 		}
+	}
+}
+
+// takeAway is root's removal of a method, of which others may be waiting for a proof.
+func (m *model) takeAway(a, b, _ int) {
+	by := callers[[]int{1, 1, 7}[a%3]]
+	q := &asked{by: by, kind: "remove-method", user: by.desk}
+	ids := slices.Sorted(maps.Keys(m.users[q.user].names))
+	if len(ids) < 2 {
+		return
+	}
+	m.start(q, signin.Ask{Method: signin.MethodAsk{ID: ids[b%len(ids)]}})
+}
+
+// giveBack is root's registration of a key that a user no longer has as a method.
+func (m *model) giveBack(a, b, _ int) {
+	by := callers[[]int{1, 1, 7}[a%3]]
+	for i, k := range m.keys {
+		if _, ok := m.users[by.desk].keyOf(k); ok || (k.id[0] == 'a') != (by.desk == uid) {
+			continue
+		}
+		q := &asked{by: by, kind: "add-method", user: by.desk}
+		m.start(q, signin.Ask{KeyID: k.id, Method: signin.MethodAsk{Type: "key"}})
+		for n := 0; q.r != nil && !q.over && n < 4; n++ {
+			m.typePIN(0, 0, 1)
+			if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
+				m.picked, q.parked, q.lit = q, map[string]bool{}, map[string]time.Time{}
+			}
+			time.Sleep(1100 * time.Millisecond)
+			if m.observe(); !q.over {
+				m.tap(i, 1, 0)
+				m.observe()
+			}
+		}
+		return
+	}
+}
+
+// reportSSH reports a sign-in by ssh as soon as it is there.
+func (m *model) reportSSH(a, b, c int) {
+	q := &asked{by: callers[0], kind: "sign-in", service: "pam:sshd", origin: origins[4+c%4], sshKey: prints[a%3], user: []uint32{uid, uid, bobUID}[b%3]}
+	m.start(q, signin.Ask{})
+	m.observe()
+	if q.r == nil || q.over {
+		return
+	}
+	q.mayReport = true
+	if err := m.d.Report(desks[q.user].Caller, q.id); err == nil {
+		q.mustEnd = true
 	}
 }
 

@@ -141,6 +141,7 @@ func house(t *testing.T, pin bool, test func(m *model)) {
 			d.config.Rand.(*numbered).Reader = randomness{}
 		}
 		m := newModel(t, d, w, keys)
+		m.pin = pin
 		m.obey(0)
 		d.anew()
 		m.settle(uid, "sudo of alice", keys[:2], "11", oath.HOTP)

@@ -60,6 +60,9 @@ var steps = []struct {
 	{"unplug or plug in", 3, (*model).unplug},
 	{"break the disk for a while", 2, func(m *model, _, _, _ int) { m.breaks() }},
 	{"be remembered", 6, (*model).beRemembered},
+	{"take a method away", 2, (*model).takeAway},
+	{"give a key back", 2, (*model).giveBack},
+	{"report what comes by ssh", 1, (*model).reportSSH},
 	{"all at once", 3, (*model).race},
 }
 
