@@ -21,7 +21,6 @@ type needs struct {
 	fallback []string
 	place    []caller.Place
 	remember time.Duration
-	models   bool // only keys of a model that nobody has
 }
 
 func (n needs) takes(s string) bool { return slices.Contains(n.fallback, s) }

@@ -57,9 +57,10 @@ func sequence(seed uint64) []op {
 }
 
 // TestModel does what people, programs and attackers may do, at random, and compares what comes of it with
-// what the design lets come of it. FOB_MODEL_SEEDS says how many sequences, FOB_MODEL_SEED which one alone.
+// what the design lets come of it. FOB_MODEL_SEEDS says how many sequences, FOB_MODEL_SEED which one alone,
+// FOB_MODEL_TALK that they are told, FOB_MODEL_COUNT that no shorter one is looked for.
 func TestModel(t *testing.T) {
-	from, to := uint64(1), uint64(60)
+	from, to := uint64(1), uint64(48)
 	if n, err := strconv.ParseUint(os.Getenv("FOB_MODEL_SEEDS"), 10, 64); err == nil {
 		to = n
 	}
@@ -77,7 +78,7 @@ func TestModel(t *testing.T) {
 			if len(m.problems) == 0 {
 				return
 			}
-			if shown || testing.Short() { // one at a time is enough to read
+			if shown || os.Getenv("FOB_MODEL_COUNT") != "" { // one at a time is enough to read
 				t.Error(m.problems[0])
 				return
 			}

@@ -2,9 +2,7 @@ package signin_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +11,6 @@ import (
 	"time"
 
 	"github.com/fobproject/fob/internal/caller"
-	"github.com/fobproject/fob/internal/fido"
-	"github.com/fobproject/fob/internal/helper"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/policy"
@@ -383,26 +379,6 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}, k)
 }
 
-// What the key signs is this request's and nobody else's: an answer made for another one is none.
-func TestAReplayedTapIsNone(t *testing.T) {
-	k := newFakeKey("aa")
-	host(t, func(t *testing.T, d *desk) {
-		replay := &replaying{fakeKeys: d.fakes}
-		d.config.Devices = fido.NewDevices(replay)
-		d.anew()
-		d.register(k)
-		r := d.by(sudo, signin.Ask{Service: "pam:sudo"})
-		d.touch(k)
-		d.wants(r, signin.Approved)
-		replay.on = true
-		r = d.by(sudo, signin.Ask{Service: "pam:sudo"})
-		d.touch(k)
-		if v := d.end(r); v.Decision == signin.Approved || !errors.Is(v.Err, fido.ErrBadAnswer) && !strings.Contains(fmt.Sprint(v.Err), "counter") {
-			t.Errorf("ended %s, %v", v.Decision, v.Err)
-		}
-	}, k)
-}
-
 // Of two who hand in the one code that is right at once, for different services, one gets in.
 func TestOneCodeOneDoor(t *testing.T) {
 	k := newFakeKey("aa")
@@ -454,28 +430,4 @@ func TestMoreThanPolicyLeavesNoFallback(t *testing.T) {
 		d.touch(k)
 		d.wants(r, signin.Approved)
 	}, k)
-}
-
-// replaying gives the first answer to an assertion again, once it is on.
-type replaying struct {
-	*fakeKeys
-	on    bool
-	first *fido.AssertResult
-}
-
-func (r *replaying) Run(ctx context.Context, c helper.Call, result any) error {
-	err := r.fakeKeys.Run(ctx, c, result)
-	if c.Op != fido.OpAssert || err != nil {
-		return err
-	}
-	if r.on {
-		b, err := json.Marshal(r.first)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(b, result)
-	}
-	got := *result.(*fido.AssertResult)
-	r.first = &got
-	return nil
 }
