@@ -60,7 +60,7 @@ func sequence(seed uint64) []op {
 // what the design lets come of it. FOB_MODEL_SEEDS says how many sequences, FOB_MODEL_SEED which one alone,
 // FOB_MODEL_TALK that they are told, FOB_MODEL_COUNT that no shorter one is looked for.
 func TestModel(t *testing.T) {
-	from, to := uint64(1), uint64(48)
+	from, to := uint64(1), uint64(40)
 	if n, err := strconv.ParseUint(os.Getenv("FOB_MODEL_SEEDS"), 10, 64); err == nil {
 		to = n
 	}
