@@ -431,3 +431,33 @@ func TestMoreThanPolicyLeavesNoFallback(t *testing.T) {
 		d.wants(r, signin.Approved)
 	}, k)
 }
+
+// What was remembered is weighed by policy at each use: its strength, and its age.
+func TestAGrantIsWeighedAtEachUse(t *testing.T) {
+	k := newFakeKey("aa")
+	host(t, func(t *testing.T, d *desk) {
+		d.register(k)
+		f := d.supply("77")
+		a := from("192.0.2.7", fingerprint)
+		r := d.by(sshd, a)
+		if err := d.Remember(t.Context(), d.me, r.ID(), true); err != nil {
+			t.Fatal(err)
+		}
+		d.types(r, f.press())
+		if v := d.wants(r, signin.Approved); v.Grant == "" || d.isAsked(sshd, a) {
+			t.Fatal("it is not remembered")
+		}
+		d.obey("[service.\"pam:sshd\"]\nrequire = \"key\"\nremember = \"90d\"\n")
+		if !d.isAsked(sshd, a) {
+			t.Error("a code lets in where a key is needed now")
+		}
+		d.obey("[service.\"pam:sshd\"]\nrequire = \"code\"\nremember = \"1h\"\n")
+		if !d.isAsked(sshd, a) { // more than an hour has passed
+			t.Error("it is remembered for longer than policy says now")
+		}
+		d.obey(rule)
+		if d.isAsked(sshd, a) {
+			t.Error("policy is what it was, and it is forgotten")
+		}
+	}, k)
+}
