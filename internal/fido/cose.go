@@ -1,8 +1,13 @@
 package fido
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
@@ -22,6 +27,7 @@ const (
 type publicKey struct {
 	alg int
 	key any
+	ec  *ecdsa.PublicKey // of ECDSA
 }
 
 // parsePublicKey reads a COSE_Key (RFC 9052 §7, WebAuthn §5.8.5). Its errors wrap ErrMalformed, or
@@ -43,8 +49,10 @@ func parsePublicKey(cose []byte) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, fmt.Errorf("%w: cannot use the public key: %v", ErrMalformed, err)
 	}
+	var ec *ecdsa.PublicKey
 	switch k := key.(type) {
 	case webauthncose.EC2PublicKeyData:
+		ec, err = ecdsaKey(k)
 	case webauthncose.OKPPublicKeyData:
 		err = checkEd25519(k.XCoord)
 	case webauthncose.RSAPublicKeyData:
@@ -55,7 +63,7 @@ func parsePublicKey(cose []byte) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	return publicKey{alg: int(head.Algorithm), key: key}, nil
+	return publicKey{alg: int(head.Algorithm), key: key, ec: ec}, nil
 }
 
 // verify fails with ErrBadSignature unless sig is k's signature over data. ECDSA signatures must be
@@ -63,6 +71,12 @@ func parsePublicKey(cose []byte) (publicKey, error) {
 func (k publicKey) verify(data, sig []byte) error {
 	if len(sig) == 0 || len(sig) > maxSignature {
 		return fmt.Errorf("%w: a signature of %d bytes", ErrBadSignature, len(sig))
+	}
+	if k.ec != nil {
+		if !ecdsa.VerifyASN1(k.ec, k.digest(data), sig) {
+			return ErrBadSignature
+		}
+		return nil
 	}
 	ok, err := webauthncose.VerifySignature(k.key, data, sig)
 	if err != nil {
@@ -72,6 +86,33 @@ func (k publicKey) verify(data, sig []byte) error {
 		return ErrBadSignature
 	}
 	return nil
+}
+
+// digest is the hash that an ECDSA key of that algorithm signs.
+func (k publicKey) digest(data []byte) []byte {
+	if k.alg == AlgES384 {
+		sum := sha512.Sum384(data)
+		return sum[:]
+	}
+	sum := sha256.Sum256(data)
+	return sum[:]
+}
+
+// ecdsaKey makes the standard library's key of a point that webauthncose has read: made once, it verifies
+// without being looked at again.
+func ecdsaKey(k webauthncose.EC2PublicKeyData) (*ecdsa.PublicKey, error) {
+	curve, size := elliptic.P256(), 32
+	if k.Algorithm == AlgES384 {
+		curve, size = elliptic.P384(), 48
+	}
+	if len(k.XCoord) != size || len(k.YCoord) != size {
+		return nil, fmt.Errorf("%w: a point of %d and %d bytes", ErrMalformed, len(k.XCoord), len(k.YCoord))
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, k.XCoord, k.YCoord))
+	if err != nil {
+		return nil, fmt.Errorf("%w: cannot use the public key: %v", ErrMalformed, err)
+	}
+	return key, nil
 }
 
 // checkRSA refuses what webauthncose lets pass: an RSA key that names another type's algorithm, and
