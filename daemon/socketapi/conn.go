@@ -37,7 +37,8 @@ type listener struct {
 	mu      sync.Mutex
 	open    int            // connections that are served
 	users   map[uint32]int // of them, by user
-	leaving atomic.Int32   // connections that are told that there is no room
+	paces   paces
+	leaving atomic.Int32 // connections that are told that there is no room
 }
 
 // Accept waits for a connection whose peer the kernel vouches for. One without credentials is closed.
@@ -57,7 +58,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.turnAway(c)
 			continue
 		}
-		return &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.exit(who.UID) })}, nil
+		in := &conn{UnixConn: c, who: who, release: sync.OnceFunc(func() { l.exit(who.UID) })}
+		if l.shared && who.UID != 0 {
+			in.paces, in.closed = &l.paces, make(chan struct{})
+		}
+		return in, nil
 	}
 }
 
@@ -135,12 +140,16 @@ type conn struct {
 	ahead   atomic.Bool // the last read was of one byte: net/http's, ahead of the next request
 	onData  atomic.Pointer[context.CancelFunc]
 	release func()
+	paces   *paces        // nil where nobody is paced
+	closed  chan struct{} // closed with the connection, where it is paced
+	closing sync.Once
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.UnixConn.Read(p)
 	if n > 0 {
+		c.keepPace(n)
 		c.ahead.Store(len(p) == 1)
 		if end := c.onData.Load(); end != nil {
 			(*end)()
@@ -149,8 +158,30 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// keepPace waits as long as a user who brings too much has to.
+func (c *conn) keepPace(n int) {
+	if c.paces == nil {
+		return
+	}
+	wait := c.paces.brought(c.who.UID, n, time.Now())
+	if wait == 0 {
+		return
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.closed:
+	}
+}
+
 // Close implements net.Conn.
 func (c *conn) Close() error {
+	c.closing.Do(func() {
+		if c.closed != nil {
+			close(c.closed)
+		}
+	})
 	c.release()
 	return c.UnixConn.Close()
 }
