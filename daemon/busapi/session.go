@@ -28,6 +28,7 @@ type session struct {
 
 	mu    sync.Mutex
 	peers map[string]*peer // by unique name
+	users map[uint32]int   // calls under way, by user
 }
 
 // peer is a connection on the bus that has called. It is known only while it is on the bus.
