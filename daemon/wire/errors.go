@@ -60,6 +60,7 @@ var table = []row{
 	{signin.ErrNotFirst, api.CodeNotFirst, ""},
 	{signin.ErrPlace, api.CodePlace, ""},
 	{signin.ErrNumberPlace, api.CodePlace, ""},
+	{signin.ErrNotBlocked, api.CodeNotFound, ""},
 	{signin.ErrAsker, api.CodeAsker, ""},
 	{signin.ErrKeyModel, api.CodeKeyModel, ""},
 	{signin.ErrCannotAsk, api.CodeCannotAsk, ""},

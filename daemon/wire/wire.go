@@ -105,6 +105,9 @@ func Method(m method.Method) api.Method {
 	if m.Token != nil {
 		out.Serial = m.Token.Serial
 	}
+	if m.Type == method.TypeRecovery {
+		out.Left = &m.Left
+	}
 	return out
 }
 

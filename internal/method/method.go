@@ -44,6 +44,8 @@ type Method struct {
 	Suspect bool   `json:"suspect,omitempty"`
 	Key     *Key   `json:"key,omitempty"`
 	Token   *Token `json:"token,omitempty"`
+	// Left is how many codes are left, of a method of TypeRecovery; whoever lists methods fills it in.
+	Left int `json:"-"`
 }
 
 // Key is what a method of TypeKey holds: a credential (CTAP 2.1 §6.1) and its last counter.

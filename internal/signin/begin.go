@@ -202,7 +202,8 @@ const (
 	maxPending = 3
 	maxRemote  = 2
 	maxApps    = 2
-	// maxForeign bounds the requests of one caller that ask other users.
+	// maxForeign bounds the requests of one caller that ask other users. Of each user there is one at most,
+	// whoever asks: strangers leave a place for root's from elsewhere.
 	maxForeign = 8
 	// maxAll bounds what is pending in all.
 	maxAll = 4096
@@ -215,7 +216,7 @@ func (e *Engine) enlist(r *Request) error {
 	if e.closed {
 		return ErrShuttingDown
 	}
-	all, remote, apps, mine, same := 0, 0, 0, 0, false
+	all, remote, apps, foreign, same := 0, 0, 0, 0, false
 	for _, o := range e.loadOf(r.user.UID).asked {
 		all++
 		if o.remote() {
@@ -224,15 +225,15 @@ func (e *Engine) enlist(r *Request) error {
 		if o.caller.UID != 0 {
 			apps++
 		}
-		if o.caller.UID == r.caller.UID {
-			mine++
+		if o.foreign() {
+			foreign++
 		}
 		same = same || r.remote() && o.remote() && o.who() == r.who()
 	}
 	switch {
 	case same:
 		return ErrOneFromThere
-	case r.foreign() && (mine >= 1 || e.loadOf(r.caller.UID).foreign >= maxForeign),
+	case r.foreign() && (foreign >= 1 || e.loadOf(r.caller.UID).foreign >= maxForeign),
 		all >= maxPending, r.remote() && remote >= maxRemote, e.cfg.System && r.caller.UID != 0 && apps >= maxApps, len(e.requests) >= maxAll:
 		return ErrTooMany
 	}

@@ -134,7 +134,7 @@ func (r *Request) addKeys() (outcome, error) {
 	r.e.announceMethods(r.user)
 	return outcome{err: failed, view: func(v *View) {
 		out.view(v)
-		v.Methods, v.Strength = added, first.Strength()
+		v.Methods = added
 	}}, nil
 }
 

@@ -32,6 +32,7 @@ var (
 	ErrCannotAsk      = errors.New("this user cannot be asked now")
 	ErrTooFast        = errors.New("too many requests in a short time: wait a second")
 	ErrOneFromThere   = errors.New("a request from there is pending already: it is answered first")
+	ErrNotBlocked     = errors.New("nothing from there waits or is blocked (see “fob status”)")
 	ErrNumberPlace    = errors.New("this is answered at the desk, not from elsewhere")
 	ErrNotRemembered  = errors.New("policy does not let this approval be remembered")
 	ErrNotFirst       = errors.New("the first sign-in method of a user is added by root, with an administrator's one-time code, or after the user's password was checked: try “fob methods add” in your desktop session")

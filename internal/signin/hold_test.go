@@ -160,3 +160,45 @@ func TestWhatIsNotWrittenHasNoNumber(t *testing.T) {
 		}
 	}, k)
 }
+
+// The caller hears of a registration what the log says.
+func TestARegistrationIsHeardAsItIsLogged(t *testing.T) {
+	k := newFakeKey("aa")
+	k.pin = "1234"
+	host(t, func(t *testing.T, d *desk) {
+		r := d.by(sudo, signin.Ask{Kind: signin.KindAddMethod, KeyID: k.id, Method: signin.MethodAsk{Type: "key"}})
+		d.typePIN(r, "1234")
+		d.touch(k)
+		d.touch(k)
+		v := d.wants(r, signin.Approved)
+		all := d.everything()
+		if last := all[len(all)-1]; last.Strength != v.Strength.String() {
+			t.Errorf("heard as %s, and the log has %s", v.Strength, last.Strength)
+		}
+	}, k)
+}
+
+// A key with a PIN and then one without leave a log that holds.
+func TestASecondKeyKeepsTheLogWhole(t *testing.T) {
+	k, k2 := newFakeKey("aa"), newFakeKey("bb")
+	k.pin = "1234"
+	host(t, func(t *testing.T, d *desk) {
+		r := d.by(sudo, signin.Ask{Kind: signin.KindAddMethod, KeyID: k.id, Method: signin.MethodAsk{Type: "key"}})
+		d.typePIN(r, "1234")
+		d.touch(k)
+		d.touch(k)
+		d.wants(r, signin.Approved)
+		if _, err := d.VerifyLog(t.Context(), root, nil, nil); err != nil {
+			t.Fatalf("after the first: %v", err)
+		}
+		d.unplug(k)
+		d.plug(k2)
+		r = d.by(sudo, signin.Ask{Kind: signin.KindAddMethod, KeyID: k2.id, Method: signin.MethodAsk{Type: "key", Name: "Two"}})
+		d.touch(k2)
+		d.touch(k2)
+		d.wants(r, signin.Approved)
+		if _, err := d.VerifyLog(t.Context(), root, nil, nil); err != nil {
+			t.Errorf("after the second: %v", err)
+		}
+	}, k)
+}

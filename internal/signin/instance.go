@@ -12,6 +12,7 @@ import (
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/store"
 )
 
@@ -19,7 +20,14 @@ import (
 func (e *Engine) methodsOf(u Person) ([]method.Method, error) {
 	var ms []method.Method
 	err := e.cfg.Store.View(func(tx *store.Tx) (err error) {
-		ms, err = method.List(tx, u.UID)
+		if ms, err = method.List(tx, u.UID); err != nil {
+			return err
+		}
+		for i := range ms {
+			if ms[i].Type == method.TypeRecovery {
+				ms[i].Left, err = recovery.Left(tx, u.UID)
+			}
+		}
 		return err
 	})
 	if err != nil {

@@ -199,6 +199,9 @@ func (q *asked) sort() string {
 	if q.by.UID == 0 && (q.origin != "" || !q.remote) {
 		from = site(q.origin)
 	}
+	if q.by.UID != 0 && q.by.UID != q.user { // a stranger under whatever name
+		return fmt.Sprintf("%d %s", q.user, from)
+	}
 	return fmt.Sprintf("%d %s %s %s", q.user, q.service, q.kind, from)
 }
 

@@ -156,7 +156,10 @@ func (r *Request) stated() bool { return r.e.cfg.System && r.caller.UID == 0 }
 // from, as far as that is vouched for.
 func (r *Request) who() throttle.Who {
 	w := throttle.Who{UID: r.user.UID, Service: r.service}
-	if r.ask.Kind != KindSignIn {
+	switch {
+	case r.foreign(): // who is denied does not come back under another name
+		w.Service = "*"
+	case r.ask.Kind != KindSignIn:
 		w.Service += " " + string(r.ask.Kind)
 	}
 	if r.stated() {

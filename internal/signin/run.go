@@ -78,7 +78,6 @@ type Request struct {
 	checking  chan struct{} // a decision is being written: closed when it is known whether it stands
 	yield     Yield
 	tried     []string // what was tried, for the record
-	grant     *grant.Grant
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
 }

@@ -354,7 +354,7 @@ func TestOneUsersFloodIsTheirs(t *testing.T) {
 		for n := range 10_000 {
 			r, err := d.tryBy(web, signin.Ask{Service: fmt.Sprintf("s%d", n)})
 			switch {
-			case errors.Is(err, signin.ErrTooFast), errors.Is(err, signin.ErrTooMany):
+			case errors.Is(err, signin.ErrTooFast), errors.Is(err, signin.ErrTooMany), errors.Is(err, signin.ErrOneFromThere):
 				refused++
 			case err == nil:
 				asked++
@@ -377,7 +377,7 @@ func TestOneUsersFloodIsTheirs(t *testing.T) {
 			t.Errorf("in the same second: %v", err)
 		}
 		time.Sleep(time.Second)
-		if _, err := d.tryBy(web, signin.Ask{Service: "later"}); !errors.Is(err, signin.ErrTooMany) {
+		if _, err := d.tryBy(web, signin.Ask{Service: "later"}); !errors.Is(err, signin.ErrOneFromThere) {
 			t.Errorf("a second later, with one pending: %v", err)
 		}
 	}, k)

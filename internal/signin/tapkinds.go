@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
@@ -199,8 +200,8 @@ func anyUsable(tx *store.Tx, ms []method.Method) (bool, error) {
 // canUnblock refuses to lift a lock of typed answers where there is nothing but typed answers.
 func (r *Request) canUnblock() error {
 	if r.ask.Block != "" {
-		if r.ask.Block = throttle.Origin(r.ask.Block); r.ask.Block == "" {
-			return fmt.Errorf("%w: that is neither an address nor a host's name", ErrBadRequest)
+		if err := r.isBlocked(); err != nil {
+			return err
 		}
 	}
 	if r.mayDoWithout() {
@@ -212,6 +213,24 @@ func (r *Request) canUnblock() error {
 	r.ask.Require = max(r.ask.Require, policy.Key)
 	r.stepUpNeed()
 	return r.canApprove(r.byLift())
+}
+
+// isBlocked refuses to lift what is not there.
+func (r *Request) isBlocked() error {
+	asked := r.ask.Block
+	if r.ask.Block = throttle.Origin(asked); r.ask.Block == "" {
+		return fmt.Errorf("%w: that is neither an address nor a host's name", ErrBadRequest)
+	}
+	return r.e.cfg.Store.View(func(tx *store.Tx) error {
+		entries, err := throttle.List(tx, r.user.UID, r.e.cfg.Clock.Moment())
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(entries, func(e throttle.Entry) bool { return e.Origin == r.ask.Block }) {
+			return fmt.Errorf("%w: %s", ErrNotBlocked, caller.Clean(asked))
+		}
+		return nil
+	})
 }
 
 // byLift is the tap that lifts locks and blocks.

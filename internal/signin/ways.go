@@ -73,6 +73,7 @@ func (r *Request) addRecovery() (outcome, error) {
 	}
 	r.e.announceMethods(r.user)
 	r.yieldTo(Yield{RecoveryCodes: codes})
+	m.Left = recovery.Count
 	return outcome{view: func(v *View) {
 		out.view(v)
 		v.Methods = []method.Method{m}

@@ -43,6 +43,10 @@ func (r *Request) subject() string {
 	switch r.ask.Kind {
 	case KindChangeToken:
 		what = fmt.Sprintf("%s the token “%s”", tokenWords[r.ask.Token.Action], r.about())
+	case KindUnblock:
+		if r.ask.Block != "" {
+			what = "letting requests from " + r.ask.Block + " begin again"
+		}
 	case KindChangeVault:
 		what = slotWords[r.ask.Vault.Action] + " a way to open the vault"
 	}
