@@ -121,10 +121,18 @@ func (a *app) add(ctx context.Context, request api.BeginRequest, g given, helpde
 		request.Helpdesk = code
 	}
 	err := a.begin(ctx, request, g, done)
-	if isCode(err, api.CodeNotFirst) {
-		return api.Errorf(api.CodeNotFirst, "%s", a.firstMethod(ctx))
+	if !isCode(err, api.CodeNotFirst) || request.Helpdesk != nil {
+		return err
 	}
-	return err
+	// The machine's daemon wants to know that it is the user: their desktop asks for their password.
+	fmt.Fprintln(a.stderr, "This is your first sign-in method here: type your password in the window that opens.")
+	ticket, err := a.authorize(ctx)
+	if err != nil {
+		return api.Errorf(api.CodeNotFirst, "%s (%s)", a.firstMethod(ctx), client.Show(err.Error()))
+	}
+	defer clear(ticket)
+	request.Ticket = ticket
+	return a.begin(ctx, request, g, done)
 }
 
 // firstMethod says how a user of the system's daemon comes to their first method.
@@ -135,6 +143,6 @@ func (a *app) firstMethod(ctx context.Context) string {
 			name = client.Show(s.User)
 		}
 	}
-	return fmt.Sprintf("your first sign-in method needs somebody who says that you are %[1]s. Add it in the methods window of your desktop, which asks for your password; "+
+	return fmt.Sprintf("your first sign-in method needs somebody who says that you are %[1]s, and your password could not be asked for. Try it in a desktop session; "+
 		"or have an administrator run “fob helpdesk issue --user %[1]s”, and add --helpdesk to this command; or have root run it with --user %[1]s", name)
 }

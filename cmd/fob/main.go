@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 func main() {
-	a := &app{stdin: os.Stdin, out: bufio.NewWriter(os.Stdout), stderr: os.Stderr, config: client.Default}
+	a := &app{stdin: os.Stdin, out: bufio.NewWriter(os.Stdout), stderr: os.Stderr, config: client.Default, authorize: client.Authorize}
 	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
 		a.width = width
 	}
@@ -30,6 +31,8 @@ type app struct {
 	stderr *os.File      // progress, prompts and errors
 	width  int           // of the terminal that results go to, in columns; 0 where there is none
 	config func(socket string) client.Config
+	// authorize lets the person prove by their password who they are.
+	authorize func(context.Context) (api.Secret, error)
 
 	socket string
 	json   bool
