@@ -84,7 +84,10 @@ func (r *rig) startDaemon(ctx context.Context, o options, dir string) error {
 		return err
 	}
 	r.closers = append(r.closers, func() error { bus.Close(); return nil })
-	env := []string{"HOME=" + dir, "DBUS_SESSION_BUS_ADDRESS=" + bus.Address}
+	env := []string{
+		"HOME=" + dir, "DBUS_SESSION_BUS_ADDRESS=" + bus.Address,
+		"DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + filepath.Join(dir, "none"), // where this machine's session manager sees us is no matter
+	}
 	for name, sub := range map[string]string{"XDG_RUNTIME_DIR": "run", "XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config"} {
 		path := filepath.Join(dir, sub)
 		if err := os.Mkdir(path, 0o700); err != nil {
@@ -159,10 +162,10 @@ func (r *rig) ask(ctx context.Context, begin api.BeginRequest) (api.RequestState
 
 // askBus does the same over D-Bus.
 func (r *rig) askBus(ctx context.Context) error {
-	var id string
+	var id, number string
 	object := r.bus.Object(busName, busObject)
 	call := object.CallWithContext(ctx, busName+".Verify", 0, "", service, map[string]dbus.Variant{})
-	if err := call.Store(&id); err != nil {
+	if err := call.Store(&id, &number); err != nil {
 		return fmt.Errorf("cannot ask over D-Bus: %w", err)
 	}
 	late := time.NewTimer(startLimit)
