@@ -11,6 +11,7 @@ bindir = $(PREFIX)/bin
 libexecdir = $(PREFIX)/libexec/fob
 datadir = $(PREFIX)/share
 unitdir = $(PREFIX)/lib/systemd/user
+systemunitdir = $(PREFIX)/lib/systemd/system
 
 # A tree without git, or one that git refuses, builds all the same; it only knows its version less well.
 ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo yes),yes)
@@ -63,6 +64,13 @@ install: ## install what make build built below DESTDIR and PREFIX (/usr/local)
 	install -d $(DESTDIR)$(datadir)/dbus-1/services $(DESTDIR)$(unitdir)
 	sed 's,/usr/bin/,$(bindir)/,' packaging/dbus/io.github.fobproject.Fob1.service >$(DESTDIR)$(datadir)/dbus-1/services/io.github.fobproject.Fob1.service
 	sed 's,/usr/bin/,$(bindir)/,' packaging/systemd/fobd-user.service >$(DESTDIR)$(unitdir)/fobd.service
+	install -d $(DESTDIR)$(systemunitdir)
+	sed 's,/usr/bin/,$(bindir)/,' packaging/systemd/fobd.service >$(DESTDIR)$(systemunitdir)/fobd.service
+	install -D -m 644 packaging/sysusers/fob.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fob.conf
+	install -D -m 644 -t $(DESTDIR)$(datadir)/dbus-1/system.d packaging/dbus/io.github.fobproject.Fob1.conf
+	install -D -m 644 -t $(DESTDIR)$(datadir)/polkit-1/actions packaging/polkit/io.github.fobproject.fob.policy
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/70-fob.rules
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog packaging/journal/fob.catalog
 
 clean: ## remove what the other targets made
 	rm -rf bin dist
