@@ -30,6 +30,9 @@ func (p *policies) load(ctx context.Context) error {
 	next, err := p.read(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err == nil && p.policy != nil && len(p.policy.Rules()) > 0 && len(next.Rules()) == 0 {
+		err = fmt.Errorf("there is none in %s any more: to do without, restart fobd", p.dir)
+	}
 	if p.problem = err; err != nil {
 		return fmt.Errorf("%w: the policy: %w", ErrConfig, err)
 	}

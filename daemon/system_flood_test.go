@@ -157,6 +157,19 @@ func TestSystemUnderAFlood(t *testing.T) {
 			t.Errorf("fobd's memory grew from %d to %d KiB", before>>10, after>>10)
 		}
 	})
+	t.Run("ids without an account take no connection", func(t *testing.T) {
+		for uid := 200_000; uid < 200_010; uid++ { // one user's subordinate ids
+			for range 32 {
+				if c, served := asUser(t, m.socket, uid); served {
+					defer c.Close()
+					t.Fatalf("uid %d is served", uid)
+				}
+			}
+		}
+		if _, served := asUser(t, m.socket, int(uidDaemon)); !served {
+			t.Error("another user is shut out")
+		}
+	})
 	t.Run("nobody else can take all connections, and root gets in", func(t *testing.T) {
 		if n := p.sys.tell(t, "hold 100"); n != "32" {
 			t.Errorf("%s connections of one user are served", n)
@@ -171,7 +184,7 @@ func TestSystemUnderAFlood(t *testing.T) {
 				_ = c.Close()
 			}
 		}()
-		for uid := 4000; uid < 4020; uid++ { // as many as they like
+		for _, uid := range []int{4, 5, 6, 7, 8, 9, 10, 13, 33, 34, 38} { // users whom every Debian has
 			for range 32 {
 				c, served := asUser(t, m.socket, uid)
 				if !served {
@@ -180,7 +193,7 @@ func TestSystemUnderAFlood(t *testing.T) {
 				conns = append(conns, c)
 			}
 		}
-		if _, served := asUser(t, m.socket, 4021); served {
+		if _, served := asUser(t, m.socket, 39); served {
 			t.Fatalf("%d connections are served and still one more", len(conns))
 		}
 		fresh := m.newActor(t, uidRoot)

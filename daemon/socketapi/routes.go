@@ -13,6 +13,7 @@ import (
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/signin"
 )
 
 // route is one method of the door. An access that is not declared denies.
@@ -118,6 +119,12 @@ func (s *Server) admit(r *http.Request) *api.Error {
 	}
 	if !s.Instance.System && c.who.UID != s.Instance.Owner {
 		return s.Errors.Of(fmt.Errorf("%w: this is another user's daemon", caller.ErrForbidden))
+	}
+	if s.Instance.System && c.who.UID != 0 {
+		// Whoever has a range of subordinate ids has thousands, and none of them an account.
+		if err := s.Engine.Known(r.Context(), c.who); errors.Is(err, signin.ErrUnknownUser) {
+			return s.Errors.Of(fmt.Errorf("%w (%w)", caller.ErrForbidden, err))
+		}
 	}
 	if len(r.Header["Origin"]) > 0 {
 		return api.Errorf(api.CodeForbidden, "web pages may not call this door")

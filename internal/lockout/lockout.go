@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fobproject/fob/internal/clock"
@@ -45,10 +46,10 @@ func (e *Locked) Error() string {
 // Is makes errors.Is(err, ErrLocked) hold.
 func (e *Locked) Is(target error) bool { return target == ErrLocked }
 
-// From says where the answer was typed.
+// From says where the answer was typed, or who handed it in.
 type From string
 
-// The two counts of a user.
+// The two counts of a user's own. What another user hands in is counted under "uid:N".
 const (
 	Local  From = "local"
 	Remote From = "remote"
@@ -112,9 +113,21 @@ func Right(tx *store.Tx, uid uint32, from From) error {
 	return bucket.Delete(tx, key(uid, from))
 }
 
-// Lift forgets all of the user's wrong answers.
+// Lift forgets all of the user's wrong answers, wherever they came from.
 func Lift(tx *store.Tx, uid uint32) error {
-	return errors.Join(Right(tx, uid, Local), Right(tx, uid, Remote))
+	var all [][]byte
+	for item, err := range bucket.All(tx, key(uid, "")) {
+		if err != nil {
+			return err
+		}
+		all = append(all, slices.Clone(item.Key))
+	}
+	for _, at := range all {
+		if err := bucket.Delete(tx, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func get(tx *store.Tx, uid uint32, from From) (count, error) {

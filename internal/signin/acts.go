@@ -83,6 +83,9 @@ func (e *Engine) Pick(c caller.Caller, id string) error {
 	if err == nil && stranger(c, r.user) {
 		err = ErrNotFound
 	}
+	if err == nil && !r.remote() && e.elsewhere(context.Background(), c, r) {
+		err = ErrNumberPlace
+	}
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,14 @@ func (e *Engine) stop(c caller.Caller, id string, why error) error {
 	r, mine, err := e.find(c, id)
 	if err == nil && !mine && why != errCancelled {
 		err = fmt.Errorf("%w: only %s can do that", caller.ErrForbidden, r.user.Name)
+	}
+	if err == nil && mine && e.elsewhere(context.Background(), c, r) {
+		// A session elsewhere may be somebody else's: it ends nothing of the desk's, and blocks nothing.
+		if !r.remote() {
+			err = ErrNumberPlace
+		} else if why != errCancelled {
+			why = fmt.Errorf("%w %w", errDenied, errThere)
+		}
 	}
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/lockout"
+	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/throttle"
@@ -122,6 +124,9 @@ func (e *Engine) prepare(ctx context.Context, c caller.Caller, user Person, a As
 	if a.Timeout == 0 {
 		a.Timeout = rule.Timeout
 	}
+	if e.cfg.System && stranger(c, user) { // nobody else's request holds a place for long
+		a.Timeout = min(a.Timeout, rule.Timeout)
+	}
 	if a.Timeout < policy.MinTimeout || a.Timeout > policy.MaxTimeout {
 		return nil, fmt.Errorf("%w: the time-out must be between %v and %v", ErrBadRequest, policy.MinTimeout, policy.MaxTimeout)
 	}
@@ -134,7 +139,7 @@ func (e *Engine) prepare(ctx context.Context, c caller.Caller, user Person, a As
 	}
 	r := &Request{
 		e: e, user: user, ask: a, caller: c, standing: standing, service: service, policy: p, rule: rule, timeout: a.Timeout,
-		raised: asked > rule.Require, asked: asked, begun: e.cfg.Clock.Now(), deadline: e.cfg.Clock.Boot() + a.Timeout,
+		asked: asked, begun: e.cfg.Clock.Now(), deadline: e.cfg.Clock.Boot() + a.Timeout,
 		methods: methods, rules: kind.Rules, steps: kind.run, done: make(chan struct{}), atDesk: make(chan struct{}),
 	}
 	if r.remote() {
@@ -185,7 +190,8 @@ func (e *Engine) discreet(c caller.Caller, user Person, err error) error {
 		return err
 	}
 	for _, own := range []error{ErrBadRequest, ErrWeaker, ErrAsker, ErrPlace, ErrUnknownUser, ErrTooMany, ErrShuttingDown, caller.ErrForbidden,
-		throttle.ErrWaiting, throttle.ErrBlocked, store.ErrStorage} {
+		ErrOneFromThere, ErrTooFast, throttle.ErrWaiting, throttle.ErrBlocked, store.ErrStorage,
+		oath.ErrWrong, oath.ErrUsed, oath.ErrMalformed, lockout.ErrLocked} { // codes are counted apart for each of them
 		if errors.Is(err, own) {
 			return err
 		}
@@ -196,9 +202,9 @@ func (e *Engine) discreet(c caller.Caller, user Person, err error) error {
 
 // Bounds of what is pending.
 const (
-	// maxPending bounds a user's pending requests; maxRemote those among them that come from elsewhere, and
-	// maxApps those that ordinary programs began: none of them takes the last place, and what root begins
-	// for the person at the desk finds one.
+	// maxPending bounds a user's pending requests; maxRemote those among them that come from elsewhere, so that
+	// one place is the desk's, and maxApps those that ordinary programs began at the desk; from elsewhere it is
+	// one. What root begins for the person at the desk finds a place beside all of them.
 	maxPending = 3
 	maxRemote  = 2
 	maxApps    = 2
@@ -216,25 +222,35 @@ func (e *Engine) enlist(r *Request) error {
 	if e.closed {
 		return ErrShuttingDown
 	}
-	all, remote, apps, foreign, same := 0, 0, 0, 0, false
+	all, remote, apps, foreign, desk, same := 0, 0, 0, 0, 0, false
 	for _, o := range e.loadOf(r.user.UID).asked {
 		all++
 		if o.remote() {
 			remote++
 		}
-		if o.caller.UID != 0 {
+		switch {
+		case o.caller.UID != 0 && o.remote() == r.remote():
 			apps++
+		case o.caller.UID == 0 && !o.remote():
+			desk++
 		}
 		if o.foreign() {
 			foreign++
 		}
 		same = same || r.remote() && o.remote() && o.who() == r.who()
 	}
+	room, mostApps := maxPending, maxApps
+	if e.cfg.System && r.caller.UID == 0 && !r.remote() && desk == 0 {
+		room++ // what root begins for the person at the desk finds a place
+	}
+	if r.remote() {
+		mostApps = 1
+	}
 	switch {
 	case same:
 		return ErrOneFromThere
 	case r.foreign() && (foreign >= 1 || e.loadOf(r.caller.UID).foreign >= maxForeign),
-		all >= maxPending, r.remote() && remote >= maxRemote, e.cfg.System && r.caller.UID != 0 && apps >= maxApps, len(e.requests) >= maxAll:
+		all >= room, r.remote() && remote >= maxRemote, e.cfg.System && r.caller.UID != 0 && apps >= mostApps, len(e.requests) >= maxAll:
 		return ErrTooMany
 	}
 	e.requests[r.id] = r

@@ -50,7 +50,7 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	defer r.end(errCancelled)
 	out, err := r.decideByCode(code, true, r.checkTyped(r.byPolicy()), "", nil)
 	if err != nil {
-		return View{}, err
+		return View{}, e.discreet(c, r.user, err)
 	}
 	r.view.Decision = Approved
 	out.view(&r.view)
@@ -59,10 +59,13 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 
 // canCode refuses a sign-in for which no code could be right.
 func (r *Request) canCode() error {
+	w := r.byPolicy()
+	if r.foreign() && w.typed { // who is told that there is no token learns what another has
+		return nil
+	}
 	if len(r.methods) == 0 {
 		return ErrNoMethod
 	}
-	w := r.byPolicy()
 	byToken, byRecovery := w.typed && len(method.Of(r.methods, method.TypeToken)) > 0, w.recovery && len(method.Of(r.methods, method.TypeRecovery)) > 0
 	switch {
 	case byToken || byRecovery:
@@ -460,8 +463,11 @@ func usable(tx *store.Tx, m method.Method) (token.Token, error) {
 	return t, nil
 }
 
-// from says whose wrong codes the caller's are counted with.
+// from says whose wrong codes the caller's are counted with: another user's are that user's own.
 func (r *Request) from() lockout.From {
+	if r.foreign() {
+		return lockout.From(fmt.Sprintf("uid:%d", r.caller.UID))
+	}
 	if r.remote() {
 		return lockout.Remote
 	}

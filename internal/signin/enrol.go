@@ -28,8 +28,8 @@ func (r *Request) canAdd() error {
 		}
 		r.ask.Helpdesk.Wipe()
 		r.ask.Helpdesk = code
-		if m.Backup {
-			return fmt.Errorf("%w: an administrator's one-time code adds one method: add the backup key after it", ErrBadRequest)
+		if m.Backup || method.Type(m.Type) == method.TypeRecovery {
+			return fmt.Errorf("%w: an administrator's one-time code adds one key or token: add the rest after it", ErrBadRequest)
 		}
 	}
 	switch method.Type(m.Type) {
@@ -90,6 +90,9 @@ func (r *Request) canAdd() error {
 // approval; every later one a fresh one at the strongest strength that the user has registered.
 func (r *Request) addMethod() (outcome, error) {
 	if r.ask.Helpdesk != nil {
+		if err := r.desk(r.ctx); err != nil {
+			return outcome{}, err
+		}
 		if err := r.helped(); err != nil {
 			return outcome{}, err
 		}

@@ -46,6 +46,7 @@ var (
 var (
 	errDenied    = errors.New("denied")
 	errReported  = errors.New("reported")
+	errThere     = errors.New("from elsewhere")
 	errExpired   = errors.New("nobody answered in time")
 	errCancelled = errors.New("cancelled")
 )

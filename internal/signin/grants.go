@@ -24,9 +24,15 @@ import (
 // vouches for.
 func (r *Request) grantKey() (origin, sshKey string, ok bool) {
 	origin, sshKey = throttle.Origin(r.ask.Claimed.Origin.String()), r.ask.Claimed.SSHKey.String()
+	if !throttle.IsGlobal(origin) || !isFingerprint(sshKey) { // what stands for many is not remembered
+		return origin, sshKey, false
+	}
 	ok = r.ask.Kind == KindSignIn && r.remote() && r.stated() && strings.HasPrefix(r.service, "pam:") && origin != "" && sshKey != ""
 	return origin, sshKey, ok
 }
+
+// isFingerprint reports whether text names one SSH key, as ssh-keygen -l does: nothing that was cut off.
+func isFingerprint(text string) bool { return strings.HasPrefix(text, "SHA256:") && len(text) <= 64 }
 
 // rememberable is for how long the approval may be remembered; 0 if it may not.
 func (r *Request) rememberable() time.Duration {
@@ -122,6 +128,8 @@ func (r *Request) stillGood(tx *store.Tx, g grant.Grant, now time.Time) error {
 		return err
 	}
 	switch {
+	case m.Suspect:
+		return grant.ErrNone
 	case m.Key != nil && r.policy.AllowsAAGUID(m.Key.AAGUID):
 		return nil
 	case m.Token != nil:

@@ -17,11 +17,18 @@ func (m *model) stop(a, b, c int) {
 	if q == nil {
 		return
 	}
-	by, _ := m.answerer(q, b)
+	by, atDesk := m.answerer(q, b)
 	mine := by.UID == q.user
+	there := mine && !atDesk // it may be somebody else who sits elsewhere
 	var err error
 	what := "cancel"
-	if !q.over && mine {
+	switch {
+	case q.over || !mine:
+	case there:
+		if q.remote && c%3 != 2 {
+			q.mayDeny, q.quiet = true, true
+		}
+	default:
 		switch c % 3 {
 		case 0:
 			q.mayDeny = true
@@ -39,10 +46,13 @@ func (m *model) stop(a, b, c int) {
 	}
 	m.say("%s: %s %s: %v", by.name, what, q.id, err)
 	if err != nil {
-		if mine && !q.over {
+		if mine && !q.over && (!there || q.remote) {
 			m.wrong("%s cannot %s %s: %v", by.name, what, q, err)
 		}
 		return
+	}
+	if there && !q.remote {
+		m.wrong("%s, elsewhere, may %s %s of the desk", by.name, what, q)
 	}
 	if q.over || !mine && (what != "cancel" || by.UID != q.by.UID) {
 		m.wrong("%s may %s %s", by.name, what, q)

@@ -95,6 +95,9 @@ func (m *model) ended(q *asked, v signin.View) {
 	default:
 		m.wrong("%s ends as %q", q, v.Decision)
 	}
+	if q.quiet { // nobody elsewhere makes anybody wait
+		return
+	}
 	w := m.waits[at]
 	w.most = max(w.most, now+10*time.Minute)
 	if (v.Decision == signin.Denied || v.Decision == signin.Reported) && m.broken == nil {
@@ -212,8 +215,10 @@ func (m *model) lifted(q *asked, e audit.Entry) {
 			delete(m.blocks, at)
 		}
 	}
-	if !one {
-		*m.lock(q.user, true), *m.lock(q.user, false) = lock{}, lock{}
+	for at := range m.locks {
+		if !one && strings.HasPrefix(at, user+" ") {
+			delete(m.locks, at)
+		}
 	}
 }
 

@@ -167,15 +167,16 @@ type lock struct {
 	until        time.Duration
 }
 
-func (m *model) lock(user uint32, remote bool) *lock {
-	at := fmt.Sprint(user, remote)
+func (m *model) lock(q *asked) *lock {
+	at := fmt.Sprint(q.user, " ", q.remote)
+	if q.isForeign() { // what another user hands in is that user's own
+		at = fmt.Sprint(q.user, " by ", q.by.UID)
+	}
 	if m.locks[at] == nil {
 		m.locks[at] = new(lock)
 	}
 	return m.locks[at]
 }
-
-func (m *model) locked(user uint32, remote bool) bool { return m.boot() < m.lock(user, remote).until }
 
 // miss counts a wrong code: the tenth locks for 15 minutes, doubling to an hour.
 func (l *lock) miss(now time.Duration) {
@@ -309,8 +310,8 @@ func (u *person) no() string {
 // weigh says what a typed code is to a request, and counts it: evidence if it is right, an error's word if
 // it is not.
 func (m *model) weigh(q *asked, c typedCode) (e evidence, right bool, word string) {
-	u, l := m.users[q.user], m.lock(q.user, q.remote)
-	if m.locked(q.user, q.remote) {
+	u, l := m.users[q.user], m.lock(q)
+	if m.boot() < l.until {
 		return e, false, "locked"
 	}
 	if m.broken != nil {
@@ -338,7 +339,7 @@ func (m *model) weigh(q *asked, c typedCode) (e evidence, right bool, word strin
 		return e, false, "used"
 	}
 	l.miss(m.boot())
-	if m.locked(q.user, q.remote) {
+	if m.boot() < l.until {
 		return e, false, "locked"
 	}
 	return e, false, "wrong"

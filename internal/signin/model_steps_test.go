@@ -155,7 +155,7 @@ func (m *model) describe(q *asked) {
 	q.sameUser = s.SameUser || q.by.UID == 0 && fromHere(q.origin)
 	q.rule = m.rule(q.service)
 	q.need = max(q.require, q.rule.require)
-	q.raised = q.require > q.rule.require
+	q.raised = q.require != policy.None
 	q.strongest = m.users[q.user].strongest()
 	q.methods = map[string]bool{}
 	for id := range m.users[q.user].names {
@@ -191,8 +191,7 @@ func (m *model) mayStart(q *asked, err error, code bool) (ok bool) {
 	case !code && m.boot() < m.waits[q.sort()].least: // what was typed already disturbs nobody
 		forbidden = "a wait"
 	}
-	pending, remote, apps := m.pending(q.user)
-	if !code && (pending >= 3 || q.remote && remote >= 2 || q.by.UID != 0 && apps >= 2) && forbidden == "" {
+	if !code && m.full(q) && forbidden == "" {
 		forbidden = "the bounds"
 	}
 	if err == nil && forbidden != "" {
@@ -207,7 +206,7 @@ func (m *model) mayStart(q *asked, err error, code bool) (ok bool) {
 	case errors.Is(err, throttle.ErrWaiting) && m.boot() > wait.most:
 		m.wrong("%s waits too long: %v", q, err)
 	case errors.Is(err, signin.ErrTooMany) && !q.remote && q.by.UID == 0:
-		m.wrong("%s finds no place beside %d: %v", q, pending, err)
+		m.wrong("%s finds no place: %v", q, err)
 	}
 	if errors.Is(err, throttle.ErrWaiting) {
 		w := m.waits[q.sort()]

@@ -183,6 +183,7 @@ type asked struct {
 	rule                    needs           // when it began
 	require, need           policy.Strength // of the caller; in all
 	raised                  bool
+	quiet                   bool // it was ended from elsewhere
 	strongest               policy.Strength
 	methods                 map[string]bool
 	number                  string
@@ -248,21 +249,40 @@ func (m *model) one(n int) *asked {
 	return some[n/8%len(some)]
 }
 
-func (m *model) pending(user uint32) (all, remote, apps int) {
-	for _, q := range m.all {
-		if q.user != user || q.over {
+// full says whether q finds no place beside what is pending: three, one of them the desk's, and one more for
+// what root begins there; two of programs, one of them from elsewhere; one of another user.
+func (m *model) full(q *asked) bool {
+	all, remote, apps, foreign, desk := 0, 0, 0, 0, 0
+	for _, o := range m.all {
+		if o.user != q.user || o.over {
 			continue
 		}
 		all++
-		if q.remote {
+		if o.remote {
 			remote++
 		}
-		if q.by.UID != 0 {
+		if o.by.UID != 0 && o.remote == q.remote {
 			apps++
 		}
+		if o.isForeign() {
+			foreign++
+		}
+		if o.by.UID == 0 && !o.remote {
+			desk++
+		}
 	}
-	return all, remote, apps
+	room, programs := 3, 2
+	if q.by.UID == 0 && !q.remote && desk == 0 {
+		room = 4
+	}
+	if q.remote {
+		programs = 1
+	}
+	return all >= room || q.remote && remote >= 2 || q.by.UID != 0 && apps >= programs || q.isForeign() && foreign >= 1
 }
+
+// isForeign says whether another user asks.
+func (q *asked) isForeign() bool { return q.by.UID != 0 && q.by.UID != q.user }
 
 func (q *asked) prompt(want signin.PromptType) (signin.Prompt, bool) {
 	for _, p := range q.r.View().Prompts {

@@ -55,6 +55,9 @@ func (e *Engine) own(ctx context.Context, c caller.Caller, name string) (Person,
 		return Person{}, err
 	}
 	me, err := e.self(ctx, c)
+	if err == nil && e.cfg.System && c.UID != 0 {
+		_, err = e.methodsOf(me) // what is kept of an id that was somebody else's is not for who has it now
+	}
 	if err != nil {
 		return Person{}, err
 	}
@@ -90,7 +93,16 @@ func (e *Engine) asked(ctx context.Context, c caller.Caller, a Ask) (Person, err
 	if err := caller.AccessOwner.Check(c, e.instance()); err != nil {
 		return Person{}, err
 	}
+	if _, err := e.self(ctx, c); err != nil { // an id without an account, of which anybody may have thousands, asks nobody
+		return Person{}, err
+	}
 	return e.byName(ctx, a.User)
+}
+
+// Known fails with ErrUnknownUser for a caller without an account, at the system instance.
+func (e *Engine) Known(ctx context.Context, c caller.Caller) error {
+	_, err := e.self(ctx, c)
+	return err
 }
 
 // self is the user who calls.

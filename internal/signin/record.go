@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -117,11 +118,14 @@ func (r *Request) command() (program, hash string) {
 	return executable(command), hex.EncodeToString(sum[:])
 }
 
-// executable is the program of a command line: its first word that is no variable, and not what
+// assignment begins a command line that sets a variable for its program (POSIX Shell 2.10.2, rule 7).
+var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
+// executable is the program of a command line: its first word that sets no variable, and not what
 // follows it.
 func executable(command string) string {
 	for word := range strings.FieldsSeq(command) {
-		if !strings.Contains(word, "=") {
+		if !assignment.MatchString(word) {
 			return word
 		}
 	}
@@ -385,6 +389,8 @@ func (r *Request) recordEnd(d Decision, why error) (seq uint64, err error) {
 func (r *Request) throttleEnd(tx *store.Tx, d Decision, why error) error {
 	now := r.e.cfg.Clock.Moment()
 	switch {
+	case errors.Is(why, errThere): // nobody elsewhere makes anybody wait
+		return nil
 	case d == Reported:
 		if err := r.dropGrantsOf(tx); err != nil {
 			return err

@@ -31,13 +31,15 @@ type wanted struct {
 }
 
 // byPolicy is what policy accepts of a sign-in. Fallbacks count only where the caller leaves the strength
-// to policy.
+// to policy: who asks for a key is not content with a code.
 func (r *Request) byPolicy() wanted {
-	accepts := func(s policy.Strength) bool { return s.Satisfies(r.ask.Require) || !r.raised && r.rule.Accepts(s) }
+	accepts := func(s policy.Strength) bool {
+		return s.Satisfies(r.ask.Require) || r.asked == policy.None && r.rule.Accepts(s)
+	}
 	elsewhere := r.remote() && !r.standing.SameUser // asker is not approver
 	return wanted{
 		need: r.ask.Require, methods: r.methods, only: r.ask.KeyID,
-		typed: accepts(policy.Code), recovery: !r.raised && r.rule.AcceptsRecovery(),
+		typed: accepts(policy.Code), recovery: r.asked == policy.None && r.rule.AcceptsRecovery(),
 		match: elsewhere && accepts(policy.Match), click: elsewhere && accepts(policy.Click),
 	}
 }
@@ -59,7 +61,7 @@ func (r *Request) keysOf(ms []method.Method) []method.Method {
 
 // tapNeed is what a tap must prove: less than need where policy lets a key without PIN stand in.
 func (r *Request) tapNeed(w wanted) policy.Strength {
-	if !w.stepUp && !r.raised && w.need > policy.Key && r.rule.Accepts(policy.Key) {
+	if !w.stepUp && r.asked == policy.None && w.need > policy.Key && r.rule.Accepts(policy.Key) {
 		return policy.Key
 	}
 	return w.need

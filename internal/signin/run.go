@@ -47,7 +47,6 @@ type Request struct {
 	user     Person // who is asked
 	ask      Ask
 	asked    policy.Strength // by the caller; None if it left that to policy
-	raised   bool            // the caller asked for more than policy does
 	caller   caller.Caller
 	standing caller.Standing // of the caller, as seen by the user
 	service  string

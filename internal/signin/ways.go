@@ -46,9 +46,6 @@ func (r *Request) addRecovery() (outcome, error) {
 		for _, c := range codes {
 			c.Wipe() // of a transaction that is run again
 		}
-		if err := r.spendHelp(tx); err != nil {
-			return err
-		}
 		mine, err := method.List(tx, r.user.UID)
 		if err != nil {
 			return err

@@ -52,8 +52,12 @@ func (r *Request) subject() string {
 	}
 	text := fmt.Sprintf("%s for %s by %s", what, r.user.Name, r.service)
 	if r.remote() {
-		if text += " from elsewhere"; !r.ask.Claimed.Origin.IsZero() {
+		switch text += " from elsewhere"; {
+		case r.ask.Claimed.Origin.IsZero():
+		case r.stated():
 			text += fmt.Sprintf(" (%s)", r.ask.Claimed.Origin)
+		default:
+			text += fmt.Sprintf(" (it claims: “%s”)", r.ask.Claimed.Origin)
 		}
 	}
 	if stranger(r.caller, r.user) {

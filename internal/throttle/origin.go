@@ -14,7 +14,7 @@ const (
 )
 
 // Origin brings where a request comes from, as far as that is vouched for, into the one form that is
-// counted: an IPv4 address, also for one that is mapped into IPv6; the /64 of an IPv6 address, as in
+// counted: an IPv4 address, also for one that is mapped into IPv6 or stands behind NAT64; the /64 of an IPv6 address, as in
 // "2001:db8:0:7::/64"; else a host name in lower case, with "_" for what host names do not have; else,
 // of blank text, "". Brackets, ports, zones and prefix lengths are left out. What it returns it gives
 // back unchanged, and it never returns a "uid:…".
@@ -27,6 +27,16 @@ func Origin(vouched string) string {
 		}
 	}
 	return hostName(host)
+}
+
+// IsGlobal reports whether an origin, as Origin returns it, stands for one place whatever link it is seen on:
+// a host's name can be its owner's choice, and a link-local address anybody's.
+func IsGlobal(origin string) bool {
+	addr, err := netip.ParseAddr(origin)
+	if prefix, bad := netip.ParsePrefix(origin); bad == nil {
+		addr, err = prefix.Addr(), nil
+	}
+	return err == nil && !addr.IsLinkLocalUnicast() && !addr.IsLoopback() && !addr.IsUnspecified() && !addr.IsMulticast()
 }
 
 // withoutPort cuts a port off. More than one colon outside brackets is no port's.
@@ -53,8 +63,16 @@ func address(text string) (netip.Addr, bool) {
 	return addr.Unmap(), err == nil
 }
 
+// nat64 is the well-known prefix in which IPv4 addresses stand (RFC 6052 §2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
 func site(addr netip.Addr) string {
-	if addr.Is4() {
+	addr = addr.WithZone("")
+	switch {
+	case nat64.Contains(addr):
+		inside := addr.As16()
+		return netip.AddrFrom4([4]byte(inside[12:])).String()
+	case addr.Is4(), addr.IsLinkLocalUnicast(): // its neighbours are not one site
 		return addr.String()
 	}
 	return netip.PrefixFrom(addr, siteBits).Masked().String()
