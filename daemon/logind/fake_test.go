@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -47,6 +48,7 @@ type fake struct {
 	methods  map[string]any // replaces methods of the manager
 	userUID  any            // what every user object says of its id; nil: the truth
 	during   func()         // runs before ListSessions is answered
+	slow     time.Duration  // passes before a session's properties are told
 
 	conn *dbus.Conn
 
@@ -143,6 +145,7 @@ func (f *fake) serve(t testing.TB, address string) {
 	f.export(t, managerPath, managerIface, methods)
 	for path, s := range f.sessions {
 		f.export(t, path, "org.freedesktop.DBus.Properties", map[string]any{"GetAll": func(iface string) (map[string]dbus.Variant, *dbus.Error) {
+			time.Sleep(f.slow)
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.asked = append(f.asked, path)

@@ -16,19 +16,28 @@ const (
 	busName      = "org.freedesktop.login1"
 	busPath      = "/org/freedesktop/DBus"
 	busInterface = "org.freedesktop.DBus"
+
+	limitsExceeded = busInterface + ".Error.LimitsExceeded"
 )
 
-// link is one connection to the bus.
+// link is one connection to the bus. Several questions can be on it.
 type link struct {
 	conn *dbus.Conn
 	end  context.CancelFunc
+
+	users int // questions on it; guarded by Logind.mu
 
 	mu    sync.Mutex
 	owner string // of the session manager's name, and known to run as the right user; empty: not asked
 }
 
-// connection gives the link that there is, or connects. One connects at a time.
-func (l *Logind) connection(ctx context.Context) (*link, error) {
+// visit is a question's stay on a link. It is guarded by Logind.mu.
+type visit struct {
+	link *link // nil while it is on none
+}
+
+// join puts a question on the link that there is, or connects. One connects at a time.
+func (l *Logind) join(ctx context.Context, v *visit) (*link, error) {
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
@@ -36,28 +45,41 @@ func (l *Logind) connection(ctx context.Context) (*link, error) {
 		return nil, ctx.Err()
 	}
 	l.mu.Lock()
-	k := l.link
-	l.mu.Unlock()
-	if k != nil && k.conn.Connected() {
-		return k, nil
-	}
-	k, err := connect(ctx, l.life, l.address)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.link = k
-	return k, nil
+	if l.link == nil || !l.link.conn.Connected() {
+		l.mu.Unlock()
+		k, err := connect(ctx, l.life, l.address)
+		l.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		l.link = k
+	}
+	if ctx.Err() != nil { // it left already
+		return nil, ctx.Err()
+	}
+	v.link = l.link
+	v.link.users++
+	return v.link, nil
 }
 
-// drop leaves the link, so that nothing that was asked by it is waited for.
-func (l *Logind) drop() {
+// leave takes a question off its link. One that got no answer in time lets the next take another link,
+// so that its replies are waited for no longer than by those who are still on this one.
+func (l *Logind) leave(v *visit, late bool) {
 	l.mu.Lock()
-	k := l.link
-	l.link = nil
+	k := v.link
+	if k == nil {
+		l.mu.Unlock()
+		return
+	}
+	v.link = nil
+	k.users--
+	if late && l.link == k {
+		l.link = nil
+	}
+	last := k.users == 0 && l.link != k
 	l.mu.Unlock()
-	if k != nil {
+	if last {
 		k.end()
 	}
 }
@@ -131,9 +153,10 @@ func (k *link) forget() {
 }
 
 // isPassing reports whether an error may be gone at the next try: the bus, the session manager or a
-// session left while it was asked.
+// session left while it was asked, or the bus had too much to do.
 func isPassing(err error) bool {
 	return errors.Is(err, errLost) ||
+		isError(err, limitsExceeded) ||
 		isError(err, "org.freedesktop.DBus.Error.ServiceUnknown") ||
 		isError(err, "org.freedesktop.DBus.Error.NameHasNoOwner") ||
 		isError(err, "org.freedesktop.DBus.Error.NoReply") ||

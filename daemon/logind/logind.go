@@ -15,8 +15,14 @@ import (
 	"github.com/fobproject/fob/internal/caller"
 )
 
-// budget bounds a question, connecting included.
-const budget = time.Second
+const (
+	// budget bounds a question, connecting included, from when its turn has come.
+	budget = time.Second
+	// patience bounds the wait for its turn.
+	patience = time.Second
+	// pause is how long the bus is left in peace that says that too much was asked of it.
+	pause = 50 * time.Millisecond
+)
 
 // seat is where the keys are: a machine's devices belong to its first seat unless somebody moves them.
 const seat = "seat0"
@@ -51,6 +57,7 @@ type Logind struct {
 	life    context.Context
 	end     context.CancelFunc
 	turn    chan struct{} // held by who connects
+	turns   turns         // of the questions
 
 	mu      sync.Mutex
 	link    *link // nil while there is none
@@ -69,10 +76,7 @@ func Open(address string, log *slog.Logger, o Options) *Logind {
 }
 
 // Close ends the connection. Whoever is asked about afterwards is remote.
-func (l *Logind) Close() {
-	l.end()
-	l.drop()
-}
+func (l *Logind) Close() { l.end() }
 
 // State is "connected", or why the last question was not answered, for people.
 func (l *Logind) State() string {
@@ -89,8 +93,9 @@ func (l *Logind) State() string {
 	return "connected"
 }
 
-// Standing decides where c sits as seen by the user with the given id. It answers within a second, and
-// takes for remote what cannot be told by then, or before ctx ends.
+// Standing decides where c sits as seen by the user with the given id. It answers within two
+// seconds, and takes for remote what cannot be told by then, or before ctx ends. How many questions are
+// asked at a time is bounded, and one user's leave room for the others'.
 //
 // What it knows of c it knows of the process with c.PID, which must have begun before c.Accepted, run
 // as c.UID, and live until the question is answered: so the session is that process's. Not proven is
@@ -99,51 +104,82 @@ func (l *Logind) State() string {
 // connection to another. That gains a program what any program of the user's has who can begin
 // another in the session; place never raises strength.
 func (l *Logind) Standing(ctx context.Context, c caller.Caller, user uint32) caller.Standing {
-	bounded, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
+	facts, err := l.inTurn(ctx, c, user)
+	if err != nil {
+		facts = caller.Facts{CallerUID: c.UID, User: user}
+	}
+	return facts.Standing()
+}
+
+// inTurn waits for the question's turn, asks, and notes how that went. A question that was begun is
+// asked to its end also when ctx ends: until then the bus counts the replies that it waits for.
+func (l *Logind) inTurn(ctx context.Context, c caller.Caller, user uint32) (caller.Facts, error) {
+	waiting, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	if err := l.turns.take(waiting, c.UID); err != nil {
+		l.log.Debug("cannot tell where a caller sits: too many ask at once", slog.Any("error", err))
+		return caller.Facts{}, err
+	}
+	asked, end := context.WithTimeout(l.life, budget)
+	v, over := new(visit), make(chan struct{})
+	context.AfterFunc(asked, func() {
+		l.leave(v, errors.Is(asked.Err(), context.DeadlineExceeded))
+		l.turns.give(c.UID)
+		close(over)
+	})
 	type answer struct {
 		facts caller.Facts
 		err   error
 	}
 	answered := make(chan answer, 1)
 	go func() { // a bus that does not read makes a call wait for ever
-		facts, err := l.facts(bounded, c, user)
+		defer end()
+		facts, err := l.facts(asked, v, c, user)
 		answered <- answer{facts, err}
 	}()
 	var a answer
 	select {
 	case a = <-answered:
-	case <-bounded.Done():
-		a.err = bounded.Err()
+	case <-ctx.Done():
+		a.err = ctx.Err()
+	case <-over:
+		select {
+		case a = <-answered:
+		default:
+			a.err = asked.Err()
+		}
 	}
 	switch {
 	case a.err == nil:
 		l.set(nil)
 	case ctx.Err() != nil, errors.Is(a.err, errProcess): // says nothing of the session manager
 		l.log.Debug("cannot tell where a caller sits", slog.Any("error", a.err))
-	case bounded.Err() != nil:
-		l.drop()
+	case errors.Is(asked.Err(), context.DeadlineExceeded):
 		l.set(errSilent)
 	default:
 		l.set(a.err)
 	}
-	if a.err != nil {
-		a.facts = caller.Facts{CallerUID: c.UID, User: user}
-	}
-	return a.facts.Standing()
+	return a.facts, a.err
 }
 
 // facts holds on to the caller's process and asks about it; once more where the session manager, or a
-// session, went away meanwhile.
-func (l *Logind) facts(ctx context.Context, c caller.Caller, user uint32) (caller.Facts, error) {
+// session, went away meanwhile, or the bus had too much to do.
+func (l *Logind) facts(ctx context.Context, v *visit, c caller.Caller, user uint32) (caller.Facts, error) {
 	p, err := hold(l.o.Proc, c)
 	if err != nil {
 		return caller.Facts{}, err
 	}
 	defer p.release()
 	f := caller.Facts{CallerUID: c.UID, User: user, Seat: seat}
-	if err = l.ask(ctx, &f, c.PID); isPassing(err) && ctx.Err() == nil {
-		err = l.ask(ctx, &f, c.PID)
+	err = l.ask(ctx, v, &f, c.PID)
+	if isError(err, limitsExceeded) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	if isPassing(err) && ctx.Err() == nil {
+		err = l.ask(ctx, v, &f, c.PID)
 	}
 	if err == nil {
 		err = p.check()
@@ -151,11 +187,12 @@ func (l *Logind) facts(ctx context.Context, c caller.Caller, user uint32) (calle
 	return f, err
 }
 
-func (l *Logind) ask(ctx context.Context, f *caller.Facts, pid int32) error {
-	k, err := l.connection(ctx)
+func (l *Logind) ask(ctx context.Context, v *visit, f *caller.Facts, pid int32) error {
+	k, err := l.join(ctx, v)
 	if err != nil {
 		return err
 	}
+	defer func() { l.leave(v, ctx.Err() != nil) }()
 	q, err := k.question(ctx, l.o.OwnerUID)
 	if err != nil {
 		return err

@@ -19,8 +19,12 @@ const (
 	userInterface    = "org.freedesktop.login1.User"
 )
 
-// maxSessions bounds the sessions of a user that are looked at.
-const maxSessions = 32
+const (
+	// maxSessions bounds the sessions of a user that are looked at.
+	maxSessions = 32
+	// maxReplies bounds the replies of the session manager that a question waits for at a time.
+	maxReplies = 4
+)
 
 // question is what is asked on behalf of one caller. Calls go to the connection that owned the session
 // manager's name when the question began, and end with ctx.
@@ -49,46 +53,50 @@ func (q *question) sessions(pid, user uint32, seat string) (own *caller.Session,
 		return nil, nil, nil, err
 	}
 
-	// The answers to come, by object.
-	asked := make(map[dbus.ObjectPath]<-chan *dbus.Call)
-	ask := func(path dbus.ObjectPath) {
-		asked[path] = q.call(path, "org.freedesktop.DBus.Properties.GetAll", sessionInterface)
-	}
+	var paths []dbus.ObjectPath
 	for _, path := range slices.Sorted(maps.Keys(listed)) {
-		if s := listed[path]; path == ownPath || s.UID == user && s.Seat == seat && len(asked) < maxSessions {
-			ask(path)
+		if s := listed[path]; path == ownPath || s.UID == user && s.Seat == seat && len(paths) < maxSessions {
+			paths = append(paths, path)
 		}
 	}
-	_, isListed := listed[ownPath]
-	switch {
-	case ownPath != "" && !isListed:
-		ask(ownPath)
-	case ownPath == "" && userPath != "":
-		uid, err := parseUID(<-q.call(userPath, "org.freedesktop.DBus.Properties.Get", userInterface, "UID"))
+	if _, isListed := listed[ownPath]; ownPath != "" && !isListed {
+		paths = append(paths, ownPath)
+	}
+	var manages <-chan *dbus.Call
+	if ownPath == "" && userPath != "" {
+		manages = q.call(userPath, "org.freedesktop.DBus.Properties.Get", userInterface, "UID")
+	}
+	for few := range slices.Chunk(paths, maxReplies-1) {
+		asked := make([]<-chan *dbus.Call, len(few))
+		for i, path := range few {
+			asked[i] = q.call(path, "org.freedesktop.DBus.Properties.GetAll", sessionInterface)
+		}
+		for i, path := range few {
+			s, err := parseSession(<-asked[i])
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			l, isListed := listed[path]
+			switch {
+			case isListed && (s.ID != l.ID || s.UID != l.UID || s.Seat != l.Seat):
+				return nil, nil, nil, fmt.Errorf("%w: it tells two things of the session %s", errGarbled, s.ID)
+			case !isListed && s.Seat != "":
+				return nil, nil, nil, fmt.Errorf("%w: it does not list the session %s", errGarbled, s.ID)
+			}
+			if path == ownPath {
+				own = &s
+			}
+			if isListed && s.UID == user && s.Seat == seat {
+				users = append(users, s)
+			}
+		}
+	}
+	if manages != nil {
+		uid, err := parseUID(<-manages)
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		manager = &uid
-	}
-
-	for path, answer := range asked {
-		s, err := parseSession(<-answer)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		l, isListed := listed[path]
-		switch {
-		case isListed && (s.ID != l.ID || s.UID != l.UID || s.Seat != l.Seat):
-			return nil, nil, nil, fmt.Errorf("%w: it tells two things of the session %s", errGarbled, s.ID)
-		case !isListed && s.Seat != "":
-			return nil, nil, nil, fmt.Errorf("%w: it does not list the session %s", errGarbled, s.ID)
-		}
-		if path == ownPath {
-			own = &s
-		}
-		if isListed && s.UID == user && s.Seat == seat {
-			users = append(users, s)
-		}
 	}
 	return own, manager, users, nil
 }
