@@ -41,7 +41,7 @@ func (d *Daemon) standing() func(context.Context, caller.Caller, uint32) caller.
 
 // authorize lets polkit ask for the caller's password, and gives a ticket for their first method.
 func (d *Daemon) authorize(ctx context.Context, c caller.Caller, sender string) (*secret.Secret, error) {
-	if err := d.authority.Check(ctx, sender, authz.ActionFirstMethod, nil); err != nil {
+	if err := d.authority.Check(ctx, sender, c.UID, authz.ActionFirstMethod, nil); err != nil {
 		return nil, fmt.Errorf("%w (%w)", signin.ErrNotFirst, err)
 	}
 	return d.tickets.Issue(c.UID, authz.ActionFirstMethod)

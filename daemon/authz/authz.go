@@ -49,7 +49,7 @@ var (
 )
 
 // Bounds of the questions that are open at a time, beside one a subject. One user alone cannot take
-// all of them from the others.
+// all of them from the others, and is counted first.
 const (
 	maxOfUser = 4
 	maxAll    = 8
@@ -86,7 +86,7 @@ type Authority struct {
 
 	mu        sync.Mutex
 	asking    map[string]*question // by subject
-	ofUser    map[uint32]int       // those of asking whose user is known
+	ofUser    map[uint32]int       // how many of them are a user's
 	asked     uint64               // numbers the questions
 	line      *line                // where the next question goes; nil if one must be made
 	problem   string               // why polkit could not be asked last; empty if it could
@@ -113,15 +113,15 @@ func Open(address string, o Options) *Authority {
 	}
 }
 
-// Check asks whether the connection subject, its unique name as the bus daemon gave it, may do the
-// action. Polkit may ask a person for a password meanwhile. Nil means yes, now and once; otherwise it
+// Check asks whether the connection subject, its unique name as the bus daemon gave it with its uid, may
+// do the action. Polkit may ask a person for a password meanwhile. Nil means yes, now and once; otherwise it
 // fails with ErrRefused, ErrDismissed, ErrUnavailable, ErrBusy, ErrGone or the cause of ctx, at whose
 // end polkit takes its dialog away. A connection's name says who it is on one bus only, and until that
 // ends: ctx must end with the connection.
 //
 // Details are shown by some dialogs and seen by polkit's rules: at most 8, with names of small letters,
 // digits, "_" and "-", at most 32 long. Their values are cleaned and cut as caller.Clean does.
-func (a *Authority) Check(ctx context.Context, subject string, action Action, details map[string]string) error {
+func (a *Authority) Check(ctx context.Context, subject string, uid uint32, action Action, details map[string]string) error {
 	if !slices.Contains(Actions(), action) {
 		return fmt.Errorf("%w: %q is no action of Fob's", ErrRefused, action)
 	}
@@ -132,7 +132,7 @@ func (a *Authority) Check(ctx context.Context, subject string, action Action, de
 	if err != nil {
 		return err
 	}
-	q, err := a.begin(ctx, subject)
+	q, err := a.begin(ctx, subject, uid)
 	if err != nil {
 		return err
 	}
@@ -151,16 +151,15 @@ func (a *Authority) Close() { a.end() }
 // question is one check, from begin to finish.
 type question struct {
 	subject string
+	uid     uint32          // the subject's
 	id      string          // for cancelling, unique in this process
 	ctx     context.Context // ends with its caller's, in time, when the subject leaves, and with Close
 	cancel  context.CancelCauseFunc
 	stop    func() // frees what ctx holds
-
-	uid *uint32 // the subject's, once it is known and counted
 }
 
 // begin takes one of the places for questions, or says that there is none.
-func (a *Authority) begin(ctx context.Context, subject string) (*question, error) {
+func (a *Authority) begin(ctx context.Context, subject string, uid uint32) (*question, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -171,39 +170,26 @@ func (a *Authority) begin(ctx context.Context, subject string) (*question, error
 		return nil, errClosed
 	case a.asking[subject] != nil:
 		return nil, fmt.Errorf("%w: answer the dialog that is open, or close it", ErrBusy)
-	case len(a.asking) >= maxAll:
+	case a.ofUser[uid] >= a.maxOfUser, len(a.asking) >= maxAll:
 		return nil, errTooMany
 	}
 	a.asked++
-	q := &question{subject: subject, id: fmt.Sprintf("fob-%d", a.asked)}
+	q := &question{subject: subject, uid: uid, id: fmt.Sprintf("fob-%d", a.asked)}
 	timed, stopTime := context.WithTimeoutCause(ctx, a.timeout, errTimeout)
 	q.ctx, q.cancel = context.WithCancelCause(timed)
 	stopClose := context.AfterFunc(a.ctx, func() { q.cancel(errClosed) })
 	q.stop = func() { stopClose(); q.cancel(nil); stopTime() }
 	a.asking[subject] = q
-	return q, nil
-}
-
-// count counts a question as a user's, or says that the user has too many.
-func (a *Authority) count(q *question, uid uint32) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ofUser[uid] >= a.maxOfUser {
-		return errTooMany
-	}
 	a.ofUser[uid]++
-	q.uid = &uid
-	return nil
+	return q, nil
 }
 
 func (a *Authority) finish(q *question) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.asking, q.subject)
-	if q.uid != nil {
-		if a.ofUser[*q.uid]--; a.ofUser[*q.uid] == 0 {
-			delete(a.ofUser, *q.uid)
-		}
+	if a.ofUser[q.uid]--; a.ofUser[q.uid] == 0 {
+		delete(a.ofUser, q.uid)
 	}
 	q.stop()
 }

@@ -99,7 +99,7 @@ func TestQuestion(t *testing.T) {
 
 	t.Run("names the connection, the action and cleaned details, and lets polkit ask", func(t *testing.T) {
 		details := map[string]string{"user": "ada\x1b[2J\u202e", "what": strings.Repeat("x", 1000)}
-		if err := b.authority.Check(t.Context(), b.subject, authz.ActionFirstMethod, details); err != nil {
+		if err := b.authority.Check(t.Context(), b.subject, me(), authz.ActionFirstMethod, details); err != nil {
 			t.Fatal(err)
 		}
 		m := next(t, "the question", p.asked)
@@ -161,7 +161,7 @@ func TestQuestion(t *testing.T) {
 		{"too many details", b.subject, authz.ActionFirstMethod, many, "9 details"},
 	} {
 		t.Run("is not asked with "+tt.name, func(t *testing.T) {
-			err := b.authority.Check(t.Context(), tt.subject, tt.action, tt.details)
+			err := b.authority.Check(t.Context(), tt.subject, me(), tt.action, tt.details)
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v", err)
 			}
@@ -174,7 +174,13 @@ func TestQuestion(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gone := errors.New("gone")
 		cancel(gone)
-		wants(t, b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil), gone, "gone")
+		wants(t, b.authority.Check(ctx, b.subject, me(), authz.ActionFirstMethod, nil), gone, "gone")
+		if len(p.asked) > 0 {
+			t.Error("polkit was asked")
+		}
+	})
+	t.Run("is not asked for a subject that is another user's by now", func(t *testing.T) {
+		wants(t, b.authority.Check(t.Context(), b.subject, me()+1, authz.ActionFirstMethod, nil), authz.ErrGone, "left the bus")
 		if len(p.asked) > 0 {
 			t.Error("polkit was asked")
 		}
@@ -185,7 +191,7 @@ func TestQuestion(t *testing.T) {
 		for b.program.BusObject().Call("org.freedesktop.DBus.GetNameOwner", 0, name).Err == nil {
 			time.Sleep(time.Millisecond)
 		}
-		wants(t, b.authority.Check(t.Context(), name, authz.ActionFirstMethod, nil), authz.ErrGone, "left the bus")
+		wants(t, b.authority.Check(t.Context(), name, me(), authz.ActionFirstMethod, nil), authz.ErrGone, "left the bus")
 		if len(p.asked) > 0 {
 			t.Error("polkit was asked")
 		}
@@ -211,7 +217,7 @@ func TestQuestionEnds(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			done := make(chan error, 1)
-			go func() { done <- b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil) }()
+			go func() { done <- b.authority.Check(ctx, b.subject, me(), authz.ActionFirstMethod, nil) }()
 			id := next(t, "the question", p.asked).Body[4]
 			tt.end(b, cancel)
 			start := time.Now()
@@ -256,7 +262,7 @@ func TestQuestionEnds(t *testing.T) {
 			cancel(mine)
 			p.reply(m, yes)
 		})
-		wants(t, b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil), mine, "")
+		wants(t, b.authority.Check(ctx, b.subject, me(), authz.ActionFirstMethod, nil), mine, "")
 	})
 }
 
@@ -299,7 +305,7 @@ func TestWhoIsPolkit(t *testing.T) {
 		}
 		t.Cleanup(bus.Close)
 		_, subject := program(t, bus.Address)
-		wants(t, open(t, bus.Address, authz.Options{}).Check(t.Context(), subject, authz.ActionFirstMethod, nil), nil, "")
+		wants(t, open(t, bus.Address, authz.Options{}).Check(t.Context(), subject, me(), authz.ActionFirstMethod, nil), nil, "")
 	})
 }
 

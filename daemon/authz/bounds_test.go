@@ -2,6 +2,7 @@ package authz_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ func TestBounds(t *testing.T) {
 		answers := make(chan error, all)
 		var wg sync.WaitGroup
 		for _, s := range subjects {
-			wg.Go(func() { answers <- b.authority.Check(t.Context(), s, authz.ActionFirstMethod, nil) })
+			wg.Go(func() { answers <- b.authority.Check(t.Context(), s, me(), authz.ActionFirstMethod, nil) })
 		}
 		for range all - bound {
 			wants(t, next(t, "an answer", answers), authz.ErrBusy, "too many dialogs")
@@ -48,6 +49,25 @@ func TestBounds(t *testing.T) {
 	t.Run("let a user ask 4 things at a time", func(t *testing.T) {
 		crowd(t, newBench(t, authz.Options{}), authz.MaxOfUser)
 	})
+	t.Run("of one user are reached before anything is asked, and leave room for another", func(t *testing.T) {
+		a := open(t, mute(t), authz.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		const all, other = 100, 1001
+		answers := make(chan error, all)
+		for i := range all {
+			go func() { answers <- a.Check(ctx, fmt.Sprintf(":1.%d", i), 1000, authz.ActionFirstMethod, nil) }()
+		}
+		for range all - authz.MaxOfUser {
+			wants(t, next(t, "an answer", answers), authz.ErrBusy, "too many dialogs")
+		}
+		soon, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer stop()
+		wants(t, a.Check(soon, ":1.1001", other, authz.ActionFirstMethod, nil), context.DeadlineExceeded, "")
+		cancel()
+		for range authz.MaxOfUser {
+			wants(t, next(t, "an answer", answers), context.Canceled, "")
+		}
+	})
 	t.Run("let all users together ask 8", func(t *testing.T) {
 		b := newBench(t, authz.Options{})
 		b.authority.LetOneUserTakeAll()
@@ -61,7 +81,7 @@ func TestBounds(t *testing.T) {
 		first := next(t, "the question", p.asked)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		wants(t, b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil), authz.ErrBusy, "dialog that is open")
+		wants(t, b.authority.Check(ctx, b.subject, me(), authz.ActionFirstMethod, nil), authz.ErrBusy, "dialog that is open")
 		p.reply(first, yes)
 		wants(t, next(t, "the answer", done), nil, "")
 	})
@@ -81,7 +101,7 @@ func TestBounds(t *testing.T) {
 		for i := range 300 { // the bus daemon lets a connection wait for 128 replies
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
-			go func() { done <- b.authority.Check(ctx, b.subject, authz.ActionFirstMethod, nil) }()
+			go func() { done <- b.authority.Check(ctx, b.subject, me(), authz.ActionFirstMethod, nil) }()
 			select {
 			case <-p.asked:
 				cancel()
@@ -97,18 +117,18 @@ func TestBounds(t *testing.T) {
 func TestBus(t *testing.T) {
 	for _, address := range []string{"unix:path=/nonexistent/bus", "tcp:host=localhost,port=1", "autolaunch:", ""} {
 		t.Run("that cannot be reached is named: "+address, func(t *testing.T) {
-			wants(t, open(t, address, authz.Options{}).Check(t.Context(), ":1.1", authz.ActionFirstMethod, nil), authz.ErrUnavailable, "bus")
+			wants(t, open(t, address, authz.Options{}).Check(t.Context(), ":1.1", me(), authz.ActionFirstMethod, nil), authz.ErrUnavailable, "bus")
 		})
 	}
 	t.Run("that says nothing is given up, and at once where the caller gives up", func(t *testing.T) {
 		a := open(t, mute(t), authz.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		wants(t, a.Check(ctx, ":1.1", authz.ActionFirstMethod, nil), authz.ErrUnavailable, "bus")
+		wants(t, a.Check(ctx, ":1.1", me(), authz.ActionFirstMethod, nil), authz.ErrUnavailable, "bus")
 		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		wants(t, a.Check(ctx, ":1.1", authz.ActionFirstMethod, nil), context.DeadlineExceeded, "")
+		wants(t, a.Check(ctx, ":1.1", me(), authz.ActionFirstMethod, nil), context.DeadlineExceeded, "")
 		if took := time.Since(start); took > atOnce {
 			t.Errorf("it took %v", took)
 		}
@@ -129,7 +149,7 @@ func TestBus(t *testing.T) {
 			}
 			servePolkit(t, address, always(yes))
 			_, subject := program(t, address)
-			wants(t, a.Check(t.Context(), subject, authz.ActionFirstMethod, nil), nil, "")
+			wants(t, a.Check(t.Context(), subject, me(), authz.ActionFirstMethod, nil), nil, "")
 			bus.Close()
 			_ = os.Remove(dir + "/bus")
 		}

@@ -24,6 +24,9 @@ const (
 	atOnce   = time.Second
 )
 
+// me is the user as whom the tests' programs are on the bus.
+func me() uint32 { return uint32(os.Getuid()) }
+
 // polkit is an authority that hears each question raw and answers what it is told, or nothing. Its
 // fields are read only.
 type polkit struct {
@@ -162,7 +165,7 @@ func program(t *testing.T, address string) (*dbus.Conn, string) {
 // check asks for the first method's action.
 func (b *bench) check(t *testing.T) error {
 	t.Helper()
-	return b.authority.Check(t.Context(), b.subject, authz.ActionFirstMethod, nil)
+	return b.authority.Check(t.Context(), b.subject, me(), authz.ActionFirstMethod, nil)
 }
 
 // asPolkit is the argument with which a bus daemon starts the test's program as polkit.
