@@ -1,6 +1,7 @@
 package busapi
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -10,12 +11,6 @@ import (
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
 	contract "github.com/fobproject/fob/packaging/dbus"
-)
-
-// maxBusy bounds the calls that are under way at a time, and maxUserBusy those of one user.
-const (
-	maxBusy     = 64
-	maxUserBusy = 16
 )
 
 // member is one method of the interface. An access that is not declared denies.
@@ -121,25 +116,14 @@ func (s *session) guard(m member) any {
 				results = refused(busError(s.d.Errors.Internal(fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
 			}
 		}()
-		crowded := dbus.NewError("org.freedesktop.DBus.Error.LimitsExceeded", []any{"too many calls at once: try again"})
-		defer s.busy.Add(-1)
-		if s.busy.Add(1) > maxBusy {
-			return refused(crowded)
-		}
 		msg := args[0].Interface().(dbus.Message)
 		sender, _ := msg.Headers[dbus.FieldSender].Value().(string)
-		p, err := s.identify(sender)
-		if err == nil && !s.enter(p.who.UID) {
-			return refused(crowded)
+		p, err := s.enter(sender, m.waits)
+		if errors.Is(err, errCrowded) {
+			return refused(dbus.NewError(busName+".Error.LimitsExceeded", []any{errCrowded.Error()}))
 		}
 		if err == nil {
-			defer s.exit(p.who.UID)
-		}
-		if err == nil && m.waits {
-			s.busy.Add(-1) // it is bounded where it waits
-			defer s.busy.Add(1)
-		}
-		if err == nil {
+			defer s.exit(p, m.waits)
 			err = m.access.Check(p.who, s.d.Instance)
 		}
 		if err != nil {
@@ -149,28 +133,6 @@ func (s *session) guard(m member) any {
 		args[0] = reflect.ValueOf(&call{msg: msg, peer: p, answer: answer})
 		return fn.Call(args)
 	}).Interface()
-}
-
-// enter counts a call of a user's in; false if that user has too many under way.
-func (s *session) enter(uid uint32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users[uid] >= maxUserBusy {
-		return false
-	}
-	if s.users == nil {
-		s.users = make(map[uint32]int)
-	}
-	s.users[uid]++
-	return true
-}
-
-func (s *session) exit(uid uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users[uid]--; s.users[uid] == 0 {
-		delete(s.users, uid)
-	}
 }
 
 // fail is what a domain error becomes on the bus.

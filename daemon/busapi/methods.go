@@ -171,27 +171,3 @@ func variants(m map[string]any) map[string]dbus.Variant {
 	}
 	return out
 }
-
-func (p *peer) room() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.requests) < maxPerPeer
-}
-
-func (p *peer) has(id string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.requests[id]
-}
-
-func (p *peer) add(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.requests[id] = true
-}
-
-func (p *peer) remove(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.requests, id)
-}

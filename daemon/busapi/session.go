@@ -2,19 +2,15 @@ package busapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/fobproject/fob/internal/caller"
-	"github.com/fobproject/fob/internal/clock"
 	contract "github.com/fobproject/fob/packaging/dbus"
 )
 
@@ -24,34 +20,32 @@ type session struct {
 	conn    *dbus.Conn
 	ctx     context.Context
 	members []member
-	busy    atomic.Int32
+	asking  chan struct{} // holds one for each peer that the bus daemon is asked about
 
-	mu    sync.Mutex
-	peers map[string]*peer // by unique name
-	users map[uint32]int   // calls under way, by user
+	mu      sync.Mutex
+	peers   map[string]*peer // by unique name
+	users   map[uint32]usage
+	busy    int // calls under way, but for those that wait for a person
+	counted int // peers whose user is known
+	unknown int // peers that are being asked about
 }
 
-// peer is a connection on the bus that has called. It is known only while it is on the bus.
-type peer struct {
-	name string
-	// ctx is the peer's life: it ends when it leaves the bus, or we do.
-	ctx   context.Context
-	leave context.CancelFunc
+const busName = "org.freedesktop.DBus"
 
-	known chan struct{} // closed when who and err are set
-	who   caller.Caller
-	err   error
+// leaving is the match rule for a name's leaving the bus: one for all, since the bus daemon bounds how
+// many a connection may have.
+const leaving = "type='signal',sender='" + busName + "',interface='" + busName + "',member='NameOwnerChanged',arg2=''"
 
-	mu       sync.Mutex
-	requests map[string]bool // begun and not decided
-}
-
-// connect opens a session: it connects, shows the object, and only then takes the name.
+// connect opens a session: it connects, hears who leaves from then on, shows the object, and only then
+// takes the name.
 func connect(ctx context.Context, d *Door) (*session, error) {
 	if !strings.HasPrefix(d.Address, "unix:") {
 		return nil, fmt.Errorf("%w: its address does not begin with “unix:”", ErrNoBus)
 	}
-	s := &session{d: d, peers: make(map[string]*peer)}
+	s := &session{
+		d: d, asking: make(chan struct{}, maxAsking),
+		peers: make(map[string]*peer), users: make(map[uint32]usage),
+	}
 	s.members = s.table()
 	life, end := context.WithCancel(ctx)
 	deadline := time.AfterFunc(connectTimeout, end)
@@ -63,6 +57,10 @@ func connect(ctx context.Context, d *Door) (*session, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoBus, err)
 	}
 	s.conn, s.ctx = conn, conn.Context()
+	if err := conn.BusObject().Call(busName+".AddMatch", 0, leaving).Err; err != nil {
+		end()
+		return nil, fmt.Errorf("%w: cannot hear who leaves it: %w", ErrNoBus, err)
+	}
 	if err := s.export(); err != nil {
 		end()
 		return nil, err
@@ -105,79 +103,14 @@ func (s *session) close() {
 	_ = s.conn.Close() // it may be closed already
 }
 
-// identify finds out who a sender is, once for as long as it is on the bus. It fails closed: without
-// a user id from the bus daemon there is no caller.
-func (s *session) identify(name string) (*peer, error) {
-	s.mu.Lock()
-	p := s.peers[name]
-	first := p == nil
-	if first {
-		p = &peer{name: name, known: make(chan struct{}), requests: make(map[string]bool)}
-		p.ctx, p.leave = context.WithCancel(s.ctx)
-		s.peers[name] = p
-	}
-	s.mu.Unlock()
-	if first {
-		p.who, p.err = s.ask(p)
-		close(p.known)
-		if p.err != nil {
-			s.forget(name)
-		}
-	}
-	select {
-	case <-p.known:
-	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
-	}
-	return p, p.err
-}
-
-// ask asks the bus daemon to tell of the sender's leaving, and who it is: in this order, so that a
-// sender that is gone by now is not asked about in vain.
-func (s *session) ask(p *peer) (caller.Caller, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, connectTimeout)
-	defer cancel()
-	bus := s.conn.BusObject()
-	match := bus.GoWithContext(ctx, "org.freedesktop.DBus.AddMatch", 0, make(chan *dbus.Call, 1), leaving(p.name))
-	creds := bus.GoWithContext(ctx, "org.freedesktop.DBus.GetConnectionCredentials", 0, make(chan *dbus.Call, 1), p.name)
-	var got map[string]dbus.Variant
-	if err := errors.Join((<-match.Done).Err, (<-creds.Done).Store(&got)); err != nil {
-		return caller.Caller{}, fmt.Errorf("%w: the bus does not know the caller: %w", caller.ErrForbidden, err)
-	}
-	uid, ok := got["UnixUserID"].Value().(uint32)
-	if !ok {
-		return caller.Caller{}, fmt.Errorf("%w: the bus does not know the caller's user id", caller.ErrForbidden)
-	}
-	pid, _ := got["ProcessID"].Value().(uint32) // says where the caller sits, and never who it is
-	return caller.Caller{UID: uid, PID: int32(pid), Door: caller.DoorBus, Accepted: clock.System().Boot()}, nil
-}
-
-// leaving is the match rule for a name's leaving the bus.
-func leaving(name string) string {
-	return "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" + name + "',arg2=''"
-}
-
 // DeliverSignal implements dbus.SignalHandler. It runs in the connection's reading goroutine and must
 // not wait.
 func (s *session) DeliverSignal(_, _ string, sig *dbus.Signal) {
-	if sig.Sender != "org.freedesktop.DBus" || sig.Name != "org.freedesktop.DBus.NameOwnerChanged" || len(sig.Body) != 3 {
+	if sig.Sender != busName || sig.Name != busName+".NameOwnerChanged" || len(sig.Body) != 3 {
 		return
 	}
 	name, _ := sig.Body[0].(string)
 	if owner, ok := sig.Body[2].(string); ok && owner == "" {
 		s.forget(name)
 	}
-}
-
-// forget ends what a peer began.
-func (s *session) forget(name string) {
-	s.mu.Lock()
-	p := s.peers[name]
-	delete(s.peers, name)
-	s.mu.Unlock()
-	if p == nil {
-		return
-	}
-	p.leave()
-	go s.conn.BusObject().Go("org.freedesktop.DBus.RemoveMatch", dbus.FlagNoReplyExpected, nil, leaving(name))
 }
