@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A sign-in from start to end, to watch: a private daemon, a key, its registration, a sign-in that is
-# approved by a tap, its receipt, a fob whose code signs in once and not twice, and a sign-in that is
-# denied. It fails where a step does not end as it says.
+# approved by a tap, its receipt, a fob whose code signs in once and not twice, a sign-in that is
+# denied and told to wait, and the log's check. It fails where a step does not end as it says.
 #
 # The fob is made of its seed and oathtool, which shows what a fob's display would.
 #
@@ -169,9 +169,14 @@ wait "${running[request]}" || code=$?
 unset 'running[request]'
 [ "$code" = 1 ] || fail "a denied request ended with exit code $code, not 1"
 grep -q '"decision": "denied"' "$dir/denied" || fail "the request was not denied"
-say "${bold}denied${plain} (exit code 1)."
+say "${bold}denied${plain} (exit code 1). It does not give up, and you hear nothing of it:"
+code=0
+run fob verify --service stranger || code=$?
+[ "$code" = 4 ] || fail "who was denied a moment ago ended with exit code $code, not 4"
+say "${bold}told to wait${plain} (exit code 4)."
 
 step "7. The record"
 run fob log || fail "the log cannot be read"
+run fob log --verify || fail "the log does not hold"
 
 printf '\n%sThat was all of it.%s Nothing is left behind. README.md says how to use it for real.\n' "$bold" "$plain"
