@@ -312,7 +312,11 @@ func (d *Daemon) status(ctx context.Context, s *api.Status) {
 	s.Places = "off"
 	if d.logind != nil {
 		if s.Places = d.logind.State(); s.Places != "connected" {
-			s.Problems = append(s.Problems, "it cannot be told where callers sit: "+s.Places)
+			follows := "the place of requests is unknown"
+			if d.o.System {
+				follows = "every request counts as from elsewhere, and nobody can answer one here"
+			}
+			s.Problems = append(s.Problems, "it cannot be told where callers sit, so "+follows+": "+s.Places)
 		}
 	}
 	s.Policy = d.policies.state()

@@ -119,6 +119,21 @@ func TestSystemSignsIn(t *testing.T) {
 			t.Errorf("it ends %+v %v", v, v.Error)
 		}
 	})
+	t.Run("three wrong numbers deny, and say so", func(t *testing.T) {
+		s := p.sshd.begin(t, ssh("203.0.113.5", ""))
+		v := first(t, s)
+		wrong := "00"
+		if v.Number == wrong {
+			wrong = "01"
+		}
+		for range 3 {
+			p.desk.number(t, v.ID, wrong)
+		}
+		if v = decision(t, s); v.Decision != api.Denied || v.Error == nil || v.Error.Code != api.CodeNumberWrong {
+			t.Errorf("it ends %+v %v", v, v.Error)
+		}
+		m.silent(t)
+	})
 	t.Run("the user elsewhere cannot type the number, nor a PIN", func(t *testing.T) {
 		away := m.login.away(m.newActor(t, uidDaemon), uidDaemon)
 		s := p.sshd.begin(t, ssh("192.0.2.2", ""))

@@ -131,6 +131,8 @@ var table = []row{
 	{signin.ErrNoMethod, api.CodeNoMethod, ""},
 	{signin.ErrNoToken, api.CodeNoToken, ""},
 	{signin.ErrNotStrong, api.CodeNotStrong, ""},
+	{signin.ErrNotHere, api.CodeNotStrong, ""},
+	{signin.ErrWrongNumber, api.CodeNumberWrong, ""},
 	{signin.ErrNothingLifts, api.CodeNotStrong, ""},
 	{method.ErrNotFound, api.CodeNotFound, ""},
 	{method.ErrNameTaken, api.CodeNameTaken, ""},

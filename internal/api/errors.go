@@ -72,6 +72,7 @@ const (
 	CodeNotFirst      Code = "not_authorized"
 	CodeHelpdesk      Code = "helpdesk_code_wrong"
 	CodeLogBroken     Code = "log_broken"
+	CodeNumberWrong   Code = "number_wrong"
 )
 
 // Exit codes of the fob command.
@@ -162,6 +163,7 @@ var meanings = map[Code]Meaning{
 	CodeNotFirst:      {403, busPrefix + "NotAuthorized", ExitForbidden},
 	CodeHelpdesk:      {403, busPrefix + "HelpdeskCodeWrong", ExitDenied},
 	CodeLogBroken:     {409, busPrefix + "LogBroken", ExitInternal},
+	CodeNumberWrong:   {403, busPrefix + "NumberWrong", ExitDenied},
 }
 
 // Codes lists every code, in no order.

@@ -128,7 +128,8 @@ func AddKey(tx *store.Tx, m Method, r Registration) (Method, error) {
 	return m, registrations.Put(tx, key(m.UID, m.ID), r)
 }
 
-// Add stores a new method and returns it as stored. The user's first method becomes the default.
+// Add stores a new method and returns it as stored. The user's first method becomes the default; recovery
+// codes do not stand in its way.
 // It fails with ErrBadName, ErrNameTaken or ErrTooMany.
 func Add(tx *store.Tx, m Method) (Method, error) {
 	if err := CheckName(m.Name); err != nil {
@@ -146,9 +147,14 @@ func Add(tx *store.Tx, m Method) (Method, error) {
 			return Method{}, fmt.Errorf("%w: %q", ErrNameTaken, m.Name)
 		}
 	}
-	m.Default = len(mine) == 0
-	return m, bucket.Put(tx, key(m.UID, m.ID), m)
+	if err := bucket.Put(tx, key(m.UID, m.ID), m); err != nil || slices.ContainsFunc(mine, Method.offersFirst) {
+		return m, err
+	}
+	return SetDefault(tx, m.UID, m.ID)
 }
+
+// offersFirst reports whether the method is worth offering first: recovery codes are for another day.
+func (m Method) offersFirst() bool { return m.Type != TypeRecovery }
 
 // Rename gives the method another name, unique among the user's.
 func Rename(tx *store.Tx, uid uint32, id, name string) (Method, error) {
@@ -221,7 +227,8 @@ func Remove(tx *store.Tx, uid uint32, id string, force bool) (Method, error) {
 	}
 	rest := slices.Delete(mine, at, at+1)
 	if gone.Default && len(rest) > 0 {
-		if _, err := SetDefault(tx, uid, rest[0].ID); err != nil {
+		next := max(slices.IndexFunc(rest, Method.offersFirst), 0)
+		if _, err := SetDefault(tx, uid, rest[next].ID); err != nil {
 			return Method{}, err
 		}
 	}

@@ -73,6 +73,14 @@ func (r *Request) canCode() error {
 	case !w.typed:
 		return fmt.Errorf("%w: a code proves less than %s", ErrWeaker, r.ask.Require)
 	}
+	return r.noToken()
+}
+
+// noToken says that no token is registered, or that what is does not count.
+func (r *Request) noToken() error {
+	if len(r.methods) > 0 && len(method.Of(r.methods, method.TypeRecovery)) == len(r.methods) {
+		return ErrNotHere
+	}
 	return ErrNoToken
 }
 
@@ -101,7 +109,7 @@ func (r *Request) hasCodes(ms []method.Method) (left bool) {
 func (r *Request) tokenProblem(w wanted) error {
 	tokens := method.Of(w.methods, method.TypeToken)
 	if len(tokens) == 0 {
-		return ErrNoToken
+		return r.noToken()
 	}
 	if err := r.canType(); err != nil {
 		return err

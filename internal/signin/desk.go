@@ -17,8 +17,8 @@ import (
 // maxNumbers is how many wrong numbers deny a request.
 const maxNumbers = 3
 
-// errWrongNumber ends a request like a denial.
-var errWrongNumber = errors.New("three wrong numbers were typed")
+// ErrWrongNumber ends a request like a denial.
+var ErrWrongNumber = errors.New("three wrong numbers were typed: if it was not you who began this, report the next one")
 
 // remote reports whether the requester sits elsewhere.
 func (r *Request) remote() bool { return r.standing.Place == caller.PlaceRemote }
@@ -65,7 +65,7 @@ func (r *Request) askNumber() {
 		}
 		r.tries("number: wrong")
 		if wrong++; wrong >= maxNumbers {
-			_ = r.stop(errWrongNumber) // it may be over already
+			_ = r.stop(ErrWrongNumber) // it may be over already
 			return
 		}
 	}

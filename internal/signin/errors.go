@@ -15,6 +15,7 @@ var (
 	ErrKeyRegistered  = errors.New("this key is registered already")
 	ErrNoToken        = errors.New("no hardware token is registered: add one with “fob methods add token SERIAL”")
 	ErrNothingLifts   = errors.New("a tap on a security key lifts this, and you have none registered: wait until it ends")
+	ErrNotHere        = errors.New("no sign-in method that counts here is registered, and recovery codes do not: add one with “fob methods add key” or “fob methods add token SERIAL”")
 	ErrNotStrong      = errors.New("your sign-in methods do not prove enough for this: a security key does, add one with “fob methods add key”")
 	ErrNotEmpty       = errors.New("there are sign-in methods or tokens here already: a backup is restored into an empty state only")
 	ErrImport         = errors.New("some tokens cannot be imported, so none was")
@@ -33,7 +34,7 @@ var (
 	ErrTooFast        = errors.New("too many requests in a short time: wait a second")
 	ErrOneFromThere   = errors.New("a request from there is pending already: it is answered first")
 	ErrNotBlocked     = errors.New("nothing from there waits or is blocked (see “fob status”)")
-	ErrNumberPlace    = errors.New("this is answered at the desk, not from elsewhere")
+	ErrNumberPlace    = errors.New("this is answered in a session at this machine, not from elsewhere: “fob status” says where you are taken to be")
 	ErrNotRemembered  = errors.New("policy does not let this approval be remembered")
 	ErrNotFirst       = errors.New("the first sign-in method of a user is added by root, with an administrator's one-time code, or after the user's password was checked: try “fob methods add” in your desktop session")
 	ErrNoCodesAlone   = errors.New("recovery codes are a fallback: register a security key or a token first")
@@ -55,7 +56,7 @@ var (
 // that nobody decided counts as cancelled: nothing was approved.
 func decisionOf(err error) Decision {
 	switch {
-	case errors.Is(err, errDenied), errors.Is(err, errWrongNumber):
+	case errors.Is(err, errDenied), errors.Is(err, ErrWrongNumber):
 		return Denied
 	case errors.Is(err, errReported):
 		return Reported

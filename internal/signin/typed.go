@@ -53,6 +53,12 @@ func (r *Request) checkTyped(w wanted) codeCheck {
 	}
 }
 
+// usedUp is oath.ErrUsed of a recovery code, after which there is no next one to wait for.
+type usedUp struct{}
+
+func (usedUp) Error() string        { return recovery.ErrUsed.Error() }
+func (usedUp) Is(target error) bool { return target == oath.ErrUsed }
+
 // spend uses up a recovery code.
 func (r *Request) spend(tx *store.Tx, seeds *seedBox, code *secret.Secret, now clock.Moment) (method.Method, error) {
 	mine, err := method.List(tx, r.user.UID)
@@ -66,7 +72,7 @@ func (r *Request) spend(tx *store.Tx, seeds *seedBox, code *secret.Secret, now c
 	_, err = recovery.Spend(tx, r.user.UID, code, now.Wall)
 	switch {
 	case errors.Is(err, recovery.ErrUsed):
-		return method.Method{}, oath.ErrUsed
+		return method.Method{}, usedUp{}
 	case errors.Is(err, recovery.ErrWrong):
 		return method.Method{}, oath.ErrWrong
 	}

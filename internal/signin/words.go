@@ -109,7 +109,7 @@ func (r *Request) words(offers []Offer) (prompts []Prompt, progress string) {
 				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
 				Text: r.touchText("“" + o.KeyName + "”"),
 			})
-		case o.State == OfferDone:
+		case o.State == OfferDone && o.Type == OfferByKey:
 			note = fmt.Sprintf("The key “%s” was touched: checking its answer", o.KeyName)
 		case o.Note != "" && len(r.prompts) == 0:
 			note = o.Note

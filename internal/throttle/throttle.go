@@ -31,7 +31,7 @@ const (
 // What keeps a request from being made, and what a report may end in.
 var (
 	// ErrWaiting is what errors of Check that are *Waiting match.
-	ErrWaiting = errors.New("this was denied a moment ago")
+	ErrWaiting = errors.New("such a request was denied, or not answered, a moment ago")
 	// ErrBlocked is what errors of Check that are *Blocked match.
 	ErrBlocked = errors.New("a sign-in from there was reported")
 	// ErrLocal is returned by Report.

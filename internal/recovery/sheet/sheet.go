@@ -52,7 +52,7 @@ func Write(w io.Writer, i Info) error {
 	}
 	p.printf(`
 These codes let you sign in when your security keys and tokens are lost or
-broken: choose "recovery code" where you are asked, and type one of them.
+broken: where you are asked for a code, type one of them.
 
   - Each code works once. Cross it out when you have used it.
   - Keep this page as you keep your passport: not beside the computer, and not
