@@ -8,7 +8,9 @@
 // is waited for.
 //
 // The rules that the engine keeps stand with the code that keeps them: one tap for one request in
-// turns, "approved" only when it is on disk in record, the PIN for one key alone in pin.
+// turns, "approved" only when it is on disk in record, the PIN for one key alone in pin, no key for who
+// may be elsewhere in desk, asker is not approver in begin and click, what is remembered in grants, the
+// ways back in ways and lost, whose is what in people, and what one user may ask of others in begin and load.
 package signin
 
 import (
