@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -51,9 +52,25 @@ func (p *Policy) Explain(service string, s Subject) Explanation {
 				text += " (that changes nothing)"
 			}
 			e.Reasons = append(e.Reasons, Reason{Where: f.at.String(), Text: who + " " + text})
+			if left := stillAccepted(r, e.Rule); f.name == "require" && l.require > before.require && left != "" {
+				e.Reasons = append(e.Reasons, Reason{Where: f.at.String(), Text: left})
+			}
 		}
 	}
 	return e
+}
+
+// stillAccepted says of a restriction that raises what is required, but is silent about fallbacks, which
+// of them it leaves; it is empty where none is left. In rule every other restriction has counted too.
+func stillAccepted(r *restriction, rule Rule) string {
+	if len(rule.Fallback) == 0 || r.from.field("fallback") != nil {
+		return ""
+	}
+	left := make([]string, len(rule.Fallback))
+	for n, f := range rule.Fallback {
+		left[n] = strconv.Quote(string(f))
+	}
+	return fmt.Sprintf("%s may still stand in although %s is required here: write fallback = [] to end that", strings.Join(left, " or "), r.require)
 }
 
 // baseReasons says what the rule is before any restriction, for a service that has the table t or none.

@@ -57,6 +57,39 @@ func TestExplain(t *testing.T) {
 			"10.toml:6: [[restrict]], which counts because the user's groups cannot be told now, accepts of what is weaker at most recovery (that changes nothing)",
 			"10.toml:7: [[restrict]], which counts because the user's groups cannot be told now, requires at least key",
 		}},
+		{"says that a restriction which requires more leaves what may stand in", "[service.'pam:x']\nrequire='code'\ntimeout='1m'\nfallback=['match']\nplace=['remote']\n[[restrict]]\nrequire='key'\nmin_methods=1", "pam:x", alice, []string{
+			"10.toml:2: [service.\"pam:x\"] requires code",
+			"10.toml:4: [service.\"pam:x\"] accepts match although weaker",
+			"10.toml:5: [service.\"pam:x\"] lets requests begin only at a place that is remote",
+			"10.toml:3: [service.\"pam:x\"] gives 1m to answer",
+			"10.toml:7: [[restrict]] requires at least key",
+			"10.toml:7: \"match\" may still stand in although key is required here: write fallback = [] to end that",
+			"10.toml:8: [[restrict]] wants at least 1 sign-in method a user",
+		}},
+		{"names all that may still stand in, and not what another restriction takes", "[default]\nrequire='key'\ntimeout='1m'\n[service.'pam:x']\nfallback=['code','match','recovery']\nplace=['remote']\n[[restrict]]\nrequire='verified'\n[[restrict]]\nfallback=['code','recovery']", "pam:x", alice, []string{
+			"10.toml:2: [default] requires key",
+			"10.toml:5: [service.\"pam:x\"] accepts code, match or recovery although weaker",
+			"10.toml:6: [service.\"pam:x\"] lets requests begin only at a place that is remote",
+			"10.toml:3: [default] gives 1m to answer",
+			"10.toml:8: [[restrict]] requires at least verified",
+			"10.toml:8: \"code\" or \"recovery\" may still stand in although verified is required here: write fallback = [] to end that",
+			"10.toml:10: [[restrict]] accepts of what is weaker at most code and recovery",
+		}},
+		{"says nothing of what may stand in where the restriction says it, or requires no more", "[default]\nrequire='code'\ntimeout='1m'\nfallback=['recovery']\n[[restrict]]\nrequire='key'\nfallback=['recovery']\n[[restrict]]\nrequire='key'", "pam:x", alice, []string{
+			"10.toml:2: [default] requires code",
+			"10.toml:4: [default] accepts recovery although weaker",
+			"10.toml:3: [default] gives 1m to answer",
+			"10.toml:6: [[restrict]] requires at least key",
+			"10.toml:7: [[restrict]] accepts of what is weaker at most recovery (that changes nothing)",
+			"10.toml:9: [[restrict]] requires at least key (that changes nothing)",
+		}},
+		{"says nothing of what may stand in where another restriction ends it", "[default]\nrequire='code'\ntimeout='1m'\nfallback=['recovery']\n[[restrict]]\nrequire='key'\n[[restrict]]\nfallback=[]", "pam:x", alice, []string{
+			"10.toml:2: [default] requires code",
+			"10.toml:4: [default] accepts recovery although weaker",
+			"10.toml:3: [default] gives 1m to answer",
+			"10.toml:6: [[restrict]] requires at least key",
+			"10.toml:8: [[restrict]] accepts nothing weaker",
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
