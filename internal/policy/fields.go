@@ -94,7 +94,7 @@ func (t *table) setValue(f *field) (err error) {
 	case "min_methods":
 		n, ok := f.value.(int64)
 		if !ok || n < 0 || n > MaxMethods {
-			return fmt.Errorf("write a number from 0 to %d, without quotes", MaxMethods)
+			return errors.New(wantMethods())
 		}
 		t.minMethods = int(n)
 	case "users":
@@ -108,11 +108,17 @@ func (t *table) setValue(f *field) (err error) {
 	case "step_up":
 		on, ok := f.value.(bool)
 		if !ok {
-			return fmt.Errorf("write true or false, without quotes")
+			return errors.New(wantBool)
 		}
 		t.noSteps = !on
 	}
 	return err
+}
+
+const wantBool = "write true or false, without quotes"
+
+func wantMethods() string {
+	return fmt.Sprintf("write a number from 0 to %d, without quotes", MaxMethods)
 }
 
 // itemError is a fault of one element of a list.

@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // ErrMissing says that a policy names users or groups that do not exist. The error that wraps it has a
@@ -65,10 +64,7 @@ func (p *Policy) Missing(exists func(users, groups []string) (missingUsers, miss
 	if len(lines) == 0 {
 		return nil
 	}
-	if more := len(lines) - maxFaults; more > 0 {
-		lines = append(lines[:maxFaults], fmt.Sprintf("and %d more", more))
-	}
-	return fmt.Errorf("%w:\n%s", ErrMissing, strings.Join(lines, "\n"))
+	return &setError{is: ErrMissing, lines: lines[:min(len(lines), maxFaults)], all: len(lines)}
 }
 
 func namesOf(some []Named) []string {

@@ -1,11 +1,9 @@
 package policy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/fobproject/fob/internal/caller"
 )
@@ -57,7 +55,7 @@ func build(tables []*table, f *faults) *Policy {
 	for n, t := range tables {
 		if t.kind != restrictTable {
 			if other := first[t.id()]; other != nil {
-				f.add(t.at, "%s stands a second time: it is in %s already", t.title(), other.at)
+				f.add(t.at, "%s", stoodBefore(t.title(), other.at))
 				continue
 			}
 			first[t.id()] = t
@@ -146,59 +144,3 @@ func (t *table) checkPress(where *field, word string, f *faults) {
 }
 
 func placeSet(p caller.Place) set { return 1 << slices.Index(placeNames[:], p) }
-
-// position is a line of a file of the set.
-type position struct {
-	file int // its number in the set
-	name string
-	line int
-}
-
-// String is as in "10-base.toml:12".
-func (p position) String() string { return fmt.Sprintf("%s:%d", p.name, p.line) }
-
-// faults are what is wrong with a set.
-type faults struct {
-	found []fault
-	more  int // beyond those that are kept
-}
-
-type fault struct {
-	at   position
-	text string
-}
-
-// Of a set, maxFaults are shown and no more than keepFaults kept.
-const (
-	maxFaults  = 20
-	keepFaults = 1000
-)
-
-func (f *faults) add(at position, format string, args ...any) {
-	if len(f.found) >= keepFaults {
-		f.more++
-		return
-	}
-	f.found = append(f.found, fault{at, fmt.Sprintf(format, args...)})
-}
-
-func (f *faults) err() error {
-	if len(f.found) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(f.found, func(a, b fault) int {
-		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line))
-	})
-	var lines []string
-	for _, one := range f.found[:min(len(f.found), maxFaults)] {
-		lines = append(lines, one.at.String()+": "+one.text)
-	}
-	if more := len(f.found) - len(lines) + f.more; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", more))
-	}
-	between := ": "
-	if len(lines) > 1 {
-		between = ":\n"
-	}
-	return fmt.Errorf("%w%s%s", ErrInvalid, between, strings.Join(lines, "\n"))
-}

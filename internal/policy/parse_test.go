@@ -3,6 +3,7 @@ package policy_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,8 +102,29 @@ func TestRefusals(t *testing.T) {
 		{"a number for an app", "[service.'app:*:x']\nplace=['remote']\nrequire = 'match'", []string{`"match" cannot approve "app:*:x"`}},
 		{"a number for one user's app", "[service.'app:1000:x']\nplace=['remote']\nrequire='key'\nfallback = ['match']", []string{`"match" cannot approve "app:1000:x"`}},
 
-		{"a key twice", "[default]\nrequire='key'\nrequire='code'", []string{`10.toml:3: Key 'default.require' has already been defined`}},
-		{"a table twice", "[default]\nrequire='key'\n[default]\n", []string{`10.toml:3: Key 'default' has already been defined`}},
+		{"a key twice", "[default]\nrequire='key'\nrequire='code'", []string{`10.toml:3: require stands twice in [default] (first at 10.toml:2)`}},
+		{"a table twice", "[default]\nrequire='key'\n[default]\n", []string{`10.toml:3: [default] stands twice (first at 10.toml:1)`}},
+		{"a key twice before any header", "default.require='key'\ndefault.require='key'", []string{`10.toml:2: default.require stands twice before any header (first at 10.toml:1)`}},
+		{"a key twice in the second restriction", "[[restrict]]\nusers=['a']\n[[restrict]]\nusers=['b']\nrequire='key'\nusers=['c']", []string{`10.toml:6: users stands twice in [[restrict]] (first at 10.toml:4)`}},
+		{"a service twice, in other quotes", "[service.\"pam:x\"]\n\n[service.'pam:x'] # again", []string{`10.toml:3: [service."pam:x"] stands twice (first at 10.toml:1)`}},
+		{"a restriction in both sorts of brackets", "[[restrict]]\n[restrict]", []string{`10.toml:2: "restrict" has the wrong brackets: write [[restrict]]`}},
+		{"a restriction in both sorts of brackets, the wrong ones first", "[restrict]\n[[restrict]]", []string{`10.toml:2: "restrict" has the wrong brackets at 10.toml:1: write [[restrict]]`}},
+		{"a key twice whose name shows nothing", "[default]\n\"\\u202e\"=1\n\"\\u202e\"=2", []string{`10.toml:3: "\u202e" stands twice in [default]`}},
+		{"a service's header without quotes", "[service.pam:sudo]\nrequire='key'", []string{`10.toml:1: a service's name stands in quotes: [service."pam:sudo"]`}},
+		{"an app's header without quotes", "\n[ service . app:1000:mailer ] # mine", []string{`10.toml:2: a service's name stands in quotes: [service."app:1000:mailer"]`}},
+		{"a header that is a service", "[pam:su]", []string{`10.toml:1: a service's name stands in quotes: [service."pam:su"]`}},
+		{"a header with what is no service, without quotes", "[service.pam:SU]", []string{`10.toml:1: a service's name stands in quotes: [service."pam:sudo"]`}},
+		{"a service in a word processor's quotes", "[service.“pam:su”]", []string{`10.toml:1: a service's name stands in quotes: [service."pam:su"]`}},
+		{"a strength without quotes", "[default]\nrequire = key # a tap\n", []string{`10.toml:2: put it in quotes: require = "key"`}},
+		{"a strength without quotes, with Windows' line ends", "[default]\r\nrequire = key\r\n", []string{`10.toml:2: put it in quotes: require = "key"`}},
+		{"a strength in a word processor's quotes", "[default]\nrequire = “key”", []string{`10.toml:2: put it in plain quotes: require = "key"`}},
+		{"a time without quotes", "[default]\ntimeout=60s", []string{`10.toml:2: put it in quotes: timeout = "60s"`}},
+		{"a fallback without quotes and brackets", "[service.'pam:x']\nfallback = code", []string{`10.toml:2: put it in quotes: fallback = ["code"]`}},
+		{"an element without quotes", "[service.'pam:x']\nplace = ['local, or', remote] # here", []string{`10.toml:2: put it in quotes: "remote"`}},
+		{"an element without quotes, on its line", "[service.'pam:x']\nplace = [\n\"local\",\n  remote\n]", []string{`10.toml:4: put it in quotes: "remote"`}},
+		{"a word for true, without quotes", "[recovery]\nstep_up = yes", []string{`10.toml:2: step_up: write true or false, without quotes`}},
+		{"a word for a number", "[default]\nmin_methods = two", []string{`10.toml:2: min_methods: write a number from 0 to 10, without quotes`}},
+		{"a long line in the library's words", "[default]\nrequire = " + strings.Repeat("k", 2000), []string{`10.toml:2: expected value`}},
 		{"no TOML", "[default\nrequire='key'", []string{`10.toml:2: expected`}},
 		{"a word on its own", "[default]\nrequire\n", []string{`10.toml:2: `}},
 		{"a string without its end", "[default]\nrequire = 'key\n", []string{`10.toml:2: `}},
@@ -164,10 +186,10 @@ func TestSets(t *testing.T) {
 			}
 		})
 	}
-	refuses("a second default", "20.toml:2: [default] stands a second time: it is in 10.toml:1 already", "[default]", "\n[default]")
-	refuses("a second table of a service", `20.toml:1: [service."pam:x"] stands a second time: it is in 10.toml:1 already`, "[service.'pam:x']", "[service.\"pam:x\"]")
-	refuses("a second list of models", "[keys] stands a second time", "[keys]", "[keys]")
-	refuses("a second word on recovery codes", "[recovery] stands a second time", "[recovery]", "[recovery]")
+	refuses("a second default", "20.toml:2: [default] stands twice (first at 10.toml:1)", "[default]", "\n[default]")
+	refuses("a second table of a service", `20.toml:1: [service."pam:x"] stands twice (first at 10.toml:1)`, "[service.'pam:x']", "[service.\"pam:x\"]")
+	refuses("a second list of models", "[keys] stands twice", "[keys]", "[keys]")
+	refuses("a second word on recovery codes", "[recovery] stands twice", "[recovery]", "[recovery]")
 	refuses("a set with one bad file", "20.toml:1: ", "[default]\nrequire='key'", "]", "[recovery]")
 	refuses("a fallback that another file's default makes too strong", `10.toml:2: fallback: "key" is not weaker`, "[service.'pam:x']\nfallback=['key']", "[default]\nrequire='code'")
 	refuses("too many files", "65 files are more than 64", make([]string, 65)...)
@@ -178,6 +200,32 @@ func TestSets(t *testing.T) {
 		lines := strings.Split(fmt.Sprint(err), "\n")
 		if len(lines) != 22 || lines[21] != "and 4980 more" || !strings.HasPrefix(lines[20], "10.toml:40: ") {
 			t.Errorf("%d lines: %s", len(lines), lines[len(lines)-1])
+		}
+	})
+	t.Run("gives each fault apart, and how many there are", func(t *testing.T) {
+		for text, want := range map[string][]string{
+			"[default]\nrequire='x'":              {"10.toml:2: require: "},
+			"[default]\nrequire='x'\ntimeout='y'": {"10.toml:2: require: ", "10.toml:3: timeout: "},
+			strings.Repeat("[[x]]\n", 30):         slices.Repeat([]string{"10.toml:"}, 20),
+		} {
+			_, err := policy.Parse(files(text))
+			first, all := policy.Faults(fmt.Errorf("around it: %w", err))
+			if len(first) != len(want) || all != max(len(want), strings.Count(text, "[[x]]")) {
+				t.Errorf("%q: %d of %d", text, len(first), all)
+				continue
+			}
+			for n := range want {
+				if !strings.HasPrefix(first[n], want[n]) {
+					t.Errorf("says %s\nnot  %s", first[n], want[n])
+				}
+			}
+		}
+		if first, all := policy.Faults(nil); len(first) != 0 || all != 0 {
+			t.Errorf("nil is %d faults", all)
+		}
+		_, err := policy.Load("/dev/null")
+		if first, all := policy.Faults(err); all != 1 || len(first) != 1 || strings.Contains(first[0], "cannot use the policy") || !strings.Contains(first[0], "/dev/null") {
+			t.Errorf("a folder that is none: %q of %d", first, all)
 		}
 	})
 	t.Run("shows no control characters of names", func(t *testing.T) {
@@ -209,7 +257,7 @@ func TestSets(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{sample, large(12), "", "\ufeff[default]\r\n", "a=[[[[[", "[service]\n'pam:x'.require='key'", "default.timeout='5s'", "[[restrict]]\nusers=[#]\n'''a''',\n\"b\\u0041\"]",
-		"[restrict]", "x={a={}}", "[default]\nrequire=\"\"\"key\"\"\"\"", "[keys]\nallow_aaguids=['2fc0579f-8113-47ea-b116-bb5a8db9202a']\n[recovery]\nstep_up=false", "[default]\nrequire='click'", "\x00", "\"a\\\nb\"=1", "a=1979-05-27T07:32:00Z", "[[restrict]]\n[[restrict]]\nplace=['local']"} {
+		"[restrict]", "x={a={}}", "[service.pam:sudo]", "[default]\nrequire = key", "[keys]\nallow_aaguids=[\nx]", "[keys]\n[ 'keys' ]\n", "[default]\nrequire=\"\"\"key\"\"\"\"", "[keys]\nallow_aaguids=['2fc0579f-8113-47ea-b116-bb5a8db9202a']\n[recovery]\nstep_up=false", "[default]\nrequire='click'", "\x00", "\"a\\\nb\"=1", "a=1979-05-27T07:32:00Z", "[[restrict]]\n[[restrict]]\nplace=['local']"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -218,9 +266,13 @@ func FuzzParse(f *testing.F) {
 			if !errors.Is(err, policy.ErrInvalid) || p != nil {
 				t.Fatalf("got %v, %v", p, err)
 			}
-			for _, line := range strings.Split(err.Error(), "\n")[1:] {
-				if !strings.HasPrefix(line, "f.toml:") && !strings.HasPrefix(line, "and ") {
-					t.Fatalf("a fault in no place: %q", err)
+			first, all := policy.Faults(err)
+			if len(first) == 0 || all < len(first) {
+				t.Fatalf("%d faults of %d: %q", len(first), all, err)
+			}
+			for _, fault := range first {
+				if !strings.HasPrefix(fault, "f.toml:") || strings.ContainsAny(fault, "\n\r\x1b\u202e") {
+					t.Fatalf("a fault in no place, or of several lines: %q", fault)
 				}
 			}
 			return

@@ -89,7 +89,7 @@ func (r *reader) read(text []byte) []*table {
 	if _, err := toml.Decode(string(text[:end]), &values); err != nil {
 		var p toml.ParseError
 		if errors.As(err, &p) {
-			r.faults.add(r.at(p.Position.Line), "%s", syntaxMessage(p))
+			r.faults.add(r.at(p.Position.Line), "%s", r.syntaxMessage(string(text), statements, p))
 		} else {
 			r.faults.add(r.at(1), "%s", strings.TrimPrefix(err.Error(), "toml: "))
 		}
@@ -132,11 +132,6 @@ func (r *reader) checkText(text []byte) (bad bool) {
 		b = b[size:]
 	}
 	return false
-}
-
-// syntaxMessage keeps the library's words, made safe and of one line.
-func syntaxMessage(p toml.ParseError) string {
-	return strings.TrimSuffix(strings.Join(strings.Fields(clean(p.Message)), " "), ".")
 }
 
 // collector puts the statements of a file together to tables.
