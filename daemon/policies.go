@@ -22,22 +22,74 @@ type policies struct {
 
 	mu      sync.Mutex
 	policy  *policy.Policy
-	problem error // of the newest set
+	problem *refusedPolicy // of the newest set; nil for none
 }
 
-// load reads the files. After an error the policy is what it was.
+// load reads the files. After an error, which wraps ErrConfig, the policy is what it was.
 func (p *policies) load(ctx context.Context) error {
 	next, err := p.read(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil && p.policy != nil && len(p.policy.Rules()) > 0 && len(next.Rules()) == 0 {
-		err = fmt.Errorf("there is none in %s any more: to do without, restart fobd", p.dir)
+	p.problem = nil
+	switch {
+	case err != nil:
+		p.problem = &refusedPolicy{cause: err, stops: p.policy != nil}
+	case p.policy != nil && len(p.policy.Rules()) > 0 && len(next.Rules()) == 0:
+		p.problem = &refusedPolicy{cause: fmt.Errorf("there is none in %s any more: to do without, restart fobd", p.dir)}
+	default:
+		p.policy = next
+		return nil
 	}
-	if p.problem = err; err != nil {
-		return fmt.Errorf("%w: the policy: %w", ErrConfig, err)
+	return p.problem
+}
+
+// refusedPolicy is why a set of files is not in force, in one line.
+type refusedPolicy struct {
+	cause error
+	stops bool // fobd runs with the set before, and could not be started with this one
+}
+
+// maxProblem is about how many bytes of faults are listed, so that what follows them is still seen.
+const maxProblem = 1500
+
+func (r *refusedPolicy) Error() string {
+	return policy.ErrInvalid.Error() + ": " + r.warning()
+}
+
+func (r *refusedPolicy) Unwrap() []error { return []error{ErrConfig, r.cause} }
+
+// list gives the faults, each with its place.
+func (r *refusedPolicy) list() string {
+	faults, all := policy.Faults(r.cause)
+	text, shown := faults[0], 1
+	for _, fault := range faults[1:] {
+		if len(text)+len(fault) > maxProblem {
+			break
+		}
+		text += "; " + fault
+		shown++
 	}
-	p.policy = next
-	return nil
+	if more := all - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// warning is list and, where fobd runs, what the set would do to a restart.
+func (r *refusedPolicy) warning() string {
+	if !r.stops {
+		return r.list()
+	}
+	return r.list() + "; fobd will not start with this set"
+}
+
+// brief says how many faults there are, the first of them and where the others can be read.
+func (r *refusedPolicy) brief() string {
+	faults, all := policy.Faults(r.cause)
+	if all == 1 {
+		return "1 fault: " + faults[0] + "; see fob policy"
+	}
+	return fmt.Sprintf("%d faults, the first: %s; see fob policy", all, faults[0])
 }
 
 func (p *policies) read(ctx context.Context) (*policy.Policy, error) {
@@ -89,7 +141,7 @@ func (p *policies) state() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.problem != nil {
-		return "the policy before is in force: " + p.problem.Error()
+		return "the policy before is in force: " + p.problem.brief()
 	}
 	return p.dir
 }
@@ -100,7 +152,7 @@ func (p *policies) describe(out *api.Policy) {
 	defer p.mu.Unlock()
 	out.Source = p.dir
 	if p.problem != nil {
-		out.Problem = p.problem.Error()
+		out.Problem = p.problem.warning()
 	}
 }
 

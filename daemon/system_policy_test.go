@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,21 +36,14 @@ func TestSystemReloadsItsPolicy(t *testing.T) {
 		}
 	})
 	for _, c := range []struct{ name, file, text, where, what string }{
-		{"a word that is none", "70.toml", "\n[service.\"pam:su\"]\nrequire = \"kye\"\n", "70.toml:3", "kye"},
+		{"a word that is none", "70.toml", "\n[service.\"pam:vpn\"]\nrequire = \"kye\"\n", "70.toml:3", "kye"},
 		{"a rule that lets the asker approve", "70.toml", "[service.\"pam:vpn\"]\nrequire = \"click\"\n", "70.toml:", "click"},
 		{"a group that nobody knows", "70.toml", "[[restrict]]\ngroups = [\"fob-no-such-group\"]\nrequire = \"key\"\n", "70.toml:", "fob-no-such-group"},
 		{"a user whom nobody knows", "70.toml", "[[restrict]]\nusers = [\"fob-no-such-user\"]\nrequire = \"key\"\n", "70.toml:", "fob-no-such-user"},
 	} {
 		t.Run("a set with "+c.name+" leaves the old one in force, and says where it is wrong", func(t *testing.T) {
 			m.write(t, c.file, c.text)
-			defer func() {
-				if err := os.Remove(filepath.Join(m.dir, "policy.d", c.file)); err != nil {
-					t.Fatal(err)
-				}
-				if said := m.reload(t); !strings.Contains(said, "the policy was read") {
-					t.Error(said)
-				}
-			}()
+			defer m.withdraw(t, c.file)
 			said := m.reload(t)
 			st, err := p.desk.Status(limit(t))
 			if err != nil {
@@ -69,6 +63,56 @@ func TestSystemReloadsItsPolicy(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a set with several faults is told of fault by fault", func(t *testing.T) {
+		m.write(t, "70.toml", "[service.\"pam:su2\"]\nrequire = \"kye\"\ntimeout = \"x\"\n[default]\nplace = [\"romote\"]\n")
+		defer m.withdraw(t, "70.toml")
+		said := m.reload(t)
+		st, err := p.desk.Status(limit(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var policy api.Policy
+		if code := p.desk.call(t, "GET", "/policy", nil, &policy); code != "" {
+			t.Fatal(code)
+		}
+		faults := strings.Split(policy.Problem, "; ")
+		if len(faults) != 4 || !strings.HasPrefix(faults[0], "70.toml:2: ") || !strings.HasPrefix(faults[1], "70.toml:3: ") || !strings.HasPrefix(faults[2], "70.toml:5: ") ||
+			faults[3] != "fobd will not start with this set" {
+			t.Errorf("the policy says %q", policy.Problem)
+		}
+		if want := "the policy before is in force: 3 faults, the first: " + faults[0] + "; see fob policy"; st.Policy != want {
+			t.Errorf("the status says %q", st.Policy)
+		}
+		if strings.Count(said, "cannot use the") != 1 || strings.Contains(said, `\n`) || !strings.Contains(said, "70.toml:5: ") || !strings.Contains(said, "; fobd will not start with this set") {
+			t.Errorf("the log says %q", said)
+		}
+	})
+	t.Run("so many faults that not all are shown are counted", func(t *testing.T) {
+		m.write(t, "70.toml", strings.Repeat("[[restrict]]\nrequired = \"key\"\n", 500))
+		defer m.withdraw(t, "70.toml")
+		m.reload(t)
+		var policy api.Policy
+		if code := p.desk.call(t, "GET", "/policy", nil, &policy); code != "" {
+			t.Fatal(code)
+		}
+		faults := strings.Split(policy.Problem, "; ")
+		if n := len(faults); n < 5 || faults[n-2] != fmt.Sprintf("and %d more", 500-(n-2)) || len(policy.Problem) > 2000 {
+			t.Errorf("the policy says %q", policy.Problem)
+		}
+	})
+	t.Run("an empty folder does not keep the old set from being in force, nor fobd from starting", func(t *testing.T) {
+		folder := filepath.Join(m.dir, "policy.d")
+		if err := os.Rename(folder, folder+".old"); err != nil {
+			t.Fatal(err)
+		}
+		said := m.reload(t)
+		if err := os.Rename(folder+".old", folder); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(said, "there is none in ") || strings.Contains(said, "will not start") {
+			t.Errorf("the log says %q", said)
+		}
+	})
 	t.Run("a policy that others may write is none", func(t *testing.T) {
 		path := filepath.Join(m.dir, "policy.d", "60.toml")
 		if err := os.Chmod(path, 0o666); err != nil {
@@ -100,4 +144,15 @@ func TestSystemReloadsItsPolicy(t *testing.T) {
 			t.Errorf("without the rule: %+v", v)
 		}
 	})
+}
+
+// withdraw takes a file of the policy away again, which puts the others in force.
+func (m *machine) withdraw(t *testing.T, file string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(m.dir, "policy.d", file)); err != nil {
+		t.Fatal(err)
+	}
+	if said := m.reload(t); !strings.Contains(said, "the policy was read") {
+		t.Error(said)
+	}
 }
