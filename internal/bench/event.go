@@ -65,6 +65,7 @@ func eventRows(ctx context.Context, o options, dir string) (rows []Row, err erro
 	const least = "bare HTTP round trip + bare write and read"
 	return []Row{
 		newRow("request to event at a listener, p50", "ms", median(alone), nil, &Bound{What: least, Value: median(bare)}),
+		newRow("request to event at a listener, p99", "ms", percentile(alone, 0.99), nil, &Bound{What: least, Value: percentile(bare, 0.99)}),
 		newRow("request to event, 1,000 others pending, p50", "ms", median(among),
 			&Bound{What: "none pending", Value: median(alone), Budget: 1.2}, &Bound{What: least, Value: median(bare)}),
 		newRow("request to event, 1,000 others pending, p99", "ms", percentile(among, 0.99),
