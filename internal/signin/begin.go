@@ -32,16 +32,35 @@ func (e *Engine) Begin(ctx context.Context, c caller.Caller, a Ask) (*Request, e
 		return nil, err
 	}
 	stopCaller := context.AfterFunc(ctx, func() { r.end(ErrCallerGone) })
-	expiry := time.AfterFunc(r.timeout, func() { r.end(errExpired) })
+	go r.expire()
 	r.publish(func(*View) {})
 	e.cfg.Log.Debug("request begun", "request", r.id, "kind", r.ask.Kind, "service", r.service, "user", r.user.Name, "uid", r.caller.UID, "door", r.caller.Door)
 	go func() {
 		defer e.running.Done()
-		defer expiry.Stop()
 		defer stopCaller()
 		r.run()
 	}()
 	return r, nil
+}
+
+// awake is how often it is looked whether the machine has slept past a deadline: timers sleep with it.
+const awake = 5 * time.Second
+
+// expire ends the request at its deadline, or soon after the machine wakes behind it: no key blinks on for
+// what can only expire.
+func (r *Request) expire() {
+	for {
+		left := r.deadline - r.e.cfg.Clock.Boot()
+		if left <= 0 {
+			r.end(errExpired)
+			return
+		}
+		select {
+		case <-time.After(min(left, awake)):
+		case <-r.ctx.Done():
+			return
+		}
+	}
 }
 
 // admit checks what was asked for, without any effect. check is the last of its checks; that of the
