@@ -114,7 +114,7 @@ func TestCodes(t *testing.T) {
 			x.sees("Approved")
 			x.ends(0)
 		}
-		sees(raceOffer+codePrompt("c1", ""), `by app:1000:mai… \(\d+ s left\)\x1b\[K\r\nOr type the code that “Fob” shows: `)
+		sees(raceOffer+codePrompt("c1", ""), `approve: sign-in…r alice by app:1000:mailer \(\d+ s left\)\x1b\[K\r\nOr type the code that “Fob” shows: `)
 		sees(codeOffer+codePrompt("c1", "That code is wrong. "), `by app:1000:mailer \(\d+ s left\)\x1b\[K\r\nType the code that “Fob” shows: `)
 	})
 	t.Run("takes Enter for no code", func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestCodes(t *testing.T) {
 	t.Run("keeps the question within the terminal", func(t *testing.T) {
 		long := strings.ReplaceAll(raceOffer+codePrompt("c1", ""), "Fob", strings.Repeat("name ", 40))
 		x := onTerminal(t, fine+begin+line(long)+"wait POST /tap\n"+approvedLine, "verify")
-		shown := x.sees(`\n[^\n]*…$`)
+		shown := x.sees(`\nOr type the code that [^\n]*…[^\n]*” shows: `)
 		for _, l := range regexp.MustCompile(`[\r\n]+`).Split(shown, -1) {
 			if n := len([]rune(l)); n > 120 {
 				t.Errorf("%d columns: %q", n, l)

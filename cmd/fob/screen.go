@@ -41,7 +41,7 @@ func newScreen(f *os.File) *screen {
 func (s *screen) ask(text string, deadline time.Time, question string) {
 	s.above = false
 	s.progress(text, deadline)
-	fmt.Fprintf(s.w, "\n%s", fit(question, s.width()-answerWidth))
+	fmt.Fprintf(s.w, "\n%s", shorten(question, s.room(answerWidth)))
 	s.shown, s.above = false, true
 }
 
@@ -71,9 +71,9 @@ func (s *screen) progress(text string, deadline time.Time) {
 	switch {
 	case s.above:
 		// Save the cursor, go up, and come back to where somebody types (DECSC and DECRC).
-		fmt.Fprintf(s.w, "\x1b7\x1b[1A\r%s%s\x1b[K\x1b8", fit(text, s.width()-1-len(rest)), rest)
+		fmt.Fprintf(s.w, "\x1b7\x1b[1A\r%s%s\x1b[K\x1b8", shorten(text, s.room(1+len(rest))), rest)
 	case s.live:
-		fmt.Fprintf(s.w, "\r%s%s\x1b[K", fit(text, s.width()-1-len(rest)), rest)
+		fmt.Fprintf(s.w, "\r%s%s\x1b[K", shorten(text, s.room(1+len(rest))), rest)
 		s.shown = true
 	case text != s.last:
 		fmt.Fprintf(s.w, "%s%s\n", text, rest)
@@ -96,24 +96,57 @@ func (s *screen) clear() {
 	}
 }
 
-// fit cuts text to so many columns; wide characters count as two.
+// room is how many columns are left beside used ones, at least one; 0, which is no bound, where the width
+// is not known.
+func (s *screen) room(used int) int {
+	width := s.width()
+	if width <= 0 {
+		return 0
+	}
+	return max(1, width-used)
+}
+
+// shorten cuts text to so many columns in its middle: what to do often stands at the end.
+func shorten(text string, columns int) string {
+	if fit(text, columns) == text {
+		return text
+	}
+	runes := []rune(text)
+	// The end gets less than half: it begins in mid-sentence.
+	room := (columns - 1) * 2 / 5
+	from := len(runes)
+	for from > 0 && columnsOf(runes[from-1]) <= room {
+		from--
+		room -= columnsOf(runes[from])
+	}
+	end := string(runes[from:])
+	used := 0
+	for _, r := range end {
+		used += columnsOf(r)
+	}
+	return fit(text, columns-used) + end
+}
+
+// fit cuts text to so many columns, at its end; 0 columns are no bound.
 func fit(text string, columns int) string {
 	if columns <= 0 {
 		return text
 	}
 	used := 0
 	for i, r := range text {
-		width := 1
-		if r >= 0x1100 {
-			width = 2
-		}
-		if r == '“' || r == '”' || r == '…' || r == '–' {
-			width = 1
-		}
+		width := columnsOf(r)
 		if used+width > columns-1 && i+len(string(r)) < len(text) {
 			return text[:i] + "…"
 		}
 		used += width
 	}
 	return text
+}
+
+// columnsOf is how wide a character is: two columns for those of East Asia and pictures.
+func columnsOf(r rune) int {
+	if r >= 0x1100 && (r < 0x2000 || r > 0x206F) { // the punctuation between is narrow
+		return 2
+	}
+	return 1
 }
