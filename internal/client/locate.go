@@ -85,8 +85,8 @@ func (c Config) pick() (string, error) {
 	if dir := c.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "fob", socketName), nil
 	}
-	return "", fmt.Errorf("%w: no system instance is installed and XDG_RUNTIME_DIR is not set. Name its socket with --socket PATH",
-		ErrNoDaemon)
+	return "", fmt.Errorf("%w: no system instance is installed and XDG_RUNTIME_DIR is not set. Name its socket with --socket PATH%s",
+		ErrNoDaemon, c.ignored())
 }
 
 // checkFile looks at the socket before it is connected to: for root its owner must be root or the
@@ -134,7 +134,15 @@ func (c Config) noDaemon(path, why string) error {
 	case named:
 		next = "Name a daemon's socket: that of fobd --dir DIR is DIR/" + socketName
 	}
-	return fmt.Errorf("%w at %s: %s. %s", ErrNoDaemon, path, why, next)
+	return fmt.Errorf("%w at %s: %s. %s%s", ErrNoDaemon, path, why, next, c.ignored())
+}
+
+// ignored says that the environment names a daemon that does not count; empty where that is not so.
+func (c Config) ignored() string {
+	if c.Socket != "" || c.UID != 0 || c.Getenv(SocketEnv) == "" {
+		return ""
+	}
+	return " (root ignores " + SocketEnv + ": use --socket)"
 }
 
 func exists(path string) bool {

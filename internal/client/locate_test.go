@@ -169,6 +169,29 @@ func TestTrust(t *testing.T) {
 			}
 		}
 	})
+	t.Run("says to root that the environment's socket does not count, if that is set and nothing else was named", func(t *testing.T) {
+		const hint = "root ignores FOB_SOCKET: use --socket"
+		for _, tt := range []struct {
+			socket, env, runtime string
+			uid                  uint32
+			want                 bool
+		}{
+			{env: "/x/fob.sock", want: true},
+			{env: "/x/fob.sock", runtime: dir, want: true},
+			{runtime: dir},
+			{env: "/x/fob.sock", runtime: dir, uid: 1000},
+			{socket: filepath.Join(dir, "missing"), env: "/x/fob.sock"},
+		} {
+			env := map[string]string{SocketEnv: tt.env, "XDG_RUNTIME_DIR": tt.runtime}
+			c, err := New(Config{Socket: tt.socket, UID: tt.uid, Getenv: func(name string) string { return env[name] }, Passwd: passwd})
+			if err == nil {
+				_, err = c.Status(t.Context())
+			}
+			if !errors.Is(err, ErrNoDaemon) || strings.Contains(err.Error(), hint) != tt.want {
+				t.Errorf("%+v: got %v", tt, err)
+			}
+		}
+	})
 	t.Run("says that a socket is left over from a daemon that is gone", func(t *testing.T) {
 		dead := filepath.Join(dir, "dead")
 		old, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
