@@ -195,13 +195,19 @@ func (a *app) printLogDetail(e api.LogEntry) error {
 	return facts(a.out, details...)
 }
 
-// wrongCode is the log's word for a typed code that was not accepted. Such an entry decides nothing by
-// itself.
-const wrongCode = "wrong-code"
+// The log's words for a typed code that was not accepted, and for a tap that does not count because the
+// key's counter went back. Such entries decide nothing by themselves.
+const (
+	wrongCode     = "wrong-code"
+	possibleClone = "possible-clone"
+)
 
 func decisionName(decision string) string {
-	if decision == wrongCode {
+	switch decision {
+	case wrongCode:
 		return "wrong code"
+	case possibleClone:
+		return "possible clone"
 	}
 	return decision
 }

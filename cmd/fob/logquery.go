@@ -44,9 +44,12 @@ func (o *logOptions) flags(cmd *cobra.Command) {
 	flags.BoolVar(&o.everybody, "all", false, "for administrators: those of all users")
 	flags.BoolVar(&o.verify, "verify", false, "check the whole log instead of showing it")
 	flags.StringVar(&o.head, "head", "", "with --verify: a `head` that was noted elsewhere, as hash or number:hash")
-	complete(cmd, "decision", api.Approved, api.Denied, api.Reported, api.Expired, api.Cancelled, wrongCode)
+	complete(cmd, "decision", decisions...)
 	complete(cmd, "kind", slices.Sorted(kinds())...)
 }
+
+// decisions are the log's words for how something ended.
+var decisions = []string{api.Approved, api.Denied, api.Reported, api.Expired, api.Cancelled, wrongCode, possibleClone}
 
 // kinds gives the log's words for what an entry may be about.
 func kinds() iter.Seq[string] {
@@ -82,6 +85,12 @@ func (o *logOptions) query(cmd *cobra.Command, now time.Time) (client.LogQuery, 
 		return none, usagef("--follow has no end: leave --until out")
 	case o.everybody && o.user != "":
 		return none, usagef("--all shows every user's: leave --user out")
+	}
+	if o.decision != "" && !slices.Contains(decisions, o.decision) {
+		return none, usagef("%q is no decision: --decision is one of %s", client.Show(o.decision), strings.Join(decisions, ", "))
+	}
+	if known := slices.Sorted(kinds()); o.kind != "" && !slices.Contains(known, o.kind) {
+		return none, usagef("%q is no kind: --kind is one of %s", client.Show(o.kind), strings.Join(known, ", "))
 	}
 	var err error
 	if o.since, err = parseTime("since", o.sinceText, now, 0); err != nil {

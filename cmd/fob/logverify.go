@@ -25,6 +25,9 @@ func (a *app) verifyLog(ctx context.Context, c *client.Client, head string) erro
 	if err != nil {
 		return err
 	}
+	if check.BrokenAt == 0 && check.Reason == "" && check.Last > 0 && isEmptyHead(head) {
+		return usagef("that is the head of an empty log: it says nothing about these entries. Give --head one that you noted later")
+	}
 	if a.json {
 		if err := a.printJSON(check); err != nil {
 			return err
@@ -40,6 +43,15 @@ func (a *app) verifyLog(ctx context.Context, c *client.Client, head string) erro
 		return nil
 	}
 	return a.printVerdict(check, head)
+}
+
+// isEmptyHead reports whether a head is that of a log without entries, with which every log begins.
+func isEmptyHead(head string) bool {
+	number, hash, found := strings.Cut(head, ":")
+	if !found {
+		number, hash = "0", head
+	}
+	return hash != "" && strings.Trim(number, "0") == "" && strings.Trim(hash, "0") == ""
 }
 
 // progressEvery is how often progress is shown.
