@@ -1,8 +1,39 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/client"
 )
+
+// noArgument wants none.
+func noArgument(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument, and %q is one", cmd.CommandPath(), client.Show(args[0]))
+	}
+	return nil
+}
+
+// flagError puts what the parser of flags says of a value in words for people.
+func flagError(cmd *cobra.Command, err error) error {
+	// The flag is named in the text alone: invalid argument "x" for "-n, --number" flag: …
+	text := err.Error()
+	names, _, _ := strings.Cut(text[max(0, strings.LastIndex(text, ` for "`)):], `" flag: `)
+	_, name, _ := strings.Cut(names, "--")
+	flag := cmd.Flags().Lookup(name)
+	if flag == nil {
+		return err
+	}
+	switch flag.Value.Type() {
+	case "duration":
+		return usagef("--%s is a time such as 30s or 2m", flag.Name)
+	case "int":
+		return usagef("--%s is a whole number", flag.Name)
+	}
+	return err
+}
 
 // one wants a single argument, the name of a what, which lister lists.
 func one(what, lister string) cobra.PositionalArgs {

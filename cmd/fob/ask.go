@@ -54,9 +54,9 @@ func (f *follower) typable(p api.Prompt) bool {
 	case api.PromptPIN, api.PromptCode, api.PromptConfirm:
 		return true
 	case api.PromptNumber:
-		return !f.own
+		return !f.own && !f.away
 	case api.PromptApprove:
-		return !f.own && f.approves
+		return !f.own && !f.away && f.approves
 	}
 	return false
 }

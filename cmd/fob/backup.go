@@ -27,14 +27,14 @@ func (a *app) backupCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup --out FILE",
 		Short: "Write everything that the daemon knows to an encrypted file",
-		Long: `Write everything that the daemon knows, seeds included, to a new file that is encrypted
-with a passphrase. A registered method has to approve it. The passphrase is asked for
-twice; without it the backup is worth nothing.
+		Long: `Write everything that the daemon knows, seeds included, to a new file that is
+encrypted with a passphrase. A registered method has to approve it. The
+passphrase is asked for twice; without it the backup is worth nothing.
 
-The file can be opened without Fob: age -d FILE shows what is in it, with the key of all
-seeds in the clear. Never keep that in a file.`,
+The file can be opened without Fob: age -d FILE shows what is in it, with the
+key of all seeds in the clear. Never keep that in a file.`,
 		Example: "  fob vault backup --out fob.age",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := outFile(out); err != nil {
 				return err
@@ -170,9 +170,10 @@ func (a *app) restoreCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Restore a backup into a daemon that has nothing yet",
-		Long: `Restore a backup into a daemon that has neither sign-in methods nor tokens: all of it or
-nothing. Its passphrase is asked for. Codes of before are not accepted again: tokens
-that count presses must be brought back into step with fob methods resync.`,
+		Long: `Restore a backup into a daemon that has neither sign-in methods nor tokens: all
+of it or nothing. Its passphrase is asked for. Codes of before are not accepted
+again: tokens that count presses must be brought back into step with fob methods
+resync.`,
 		Example: "  fob vault restore fob.age",
 		Args:    one("backup's file", "where you keep it"),
 		RunE: func(cmd *cobra.Command, args []string) error {

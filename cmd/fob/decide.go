@@ -18,30 +18,23 @@ func (a *app) approveCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve REQUEST",
 		Short: "Approve a request from elsewhere: type the number that its screen shows",
-		Long: `Show a request and approve it. Of one from elsewhere the number is asked for that the
-screen of whoever asks shows: it makes sure that you approve your own sign-in, and not
-another's of the same moment. Then a key is touched or a code typed as policy wants it,
-or, where policy wants no more, a plain yes. Ctrl-C stops; the request goes on.
+		Long: `Show a request and approve it. Of one from elsewhere the number is asked for
+that the screen of whoever asks shows: it makes sure that you approve your own
+sign-in, and not another's of the same moment. Then a key is touched or a code
+typed as policy wants it, or, where policy wants no more, a plain yes. Ctrl-C
+stops; the request goes on.
 
---remember has the approval remembered as far as policy lets it: the same user, service,
-origin and SSH key are not asked again for a while. See fob remember.
+--remember has the approval remembered as far as policy lets it: the same user,
+service, origin and SSH key are not asked again for a while. See fob remember.
 
-The number is asked for at the terminal, or read from standard input with --number -; it
-is no argument, so that it is read off the screen and not out of a message.`,
+The number is asked for at the terminal, or read from standard input with
+--number -; it is no argument, so that it is read off the screen and not out of
+a message.`,
 		Example:           "  fob requests approve 3kx\n  fob requests approve 3kx --remember",
 		Args:              one("request", "fob requests"),
 		ValidArgsFunction: a.completeRequests,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.attend(cmd.Context(), args[0], g, true, func(c *client.Client, r api.RequestState) error {
-				if !remember {
-					return nil
-				}
-				if err := c.Remember(cmd.Context(), r.ID, true); err != nil {
-					return err
-				}
-				fmt.Fprintf(a.stderr, "  remembered  for %s once it is approved with a key or a code\n", days(time.Duration(r.RememberableS)*time.Second))
-				return nil
-			})
+			return a.attend(cmd.Context(), args[0], g, attendance{approves: true, remember: remember})
 		},
 	}
 	cmd.Flags().BoolVar(&remember, "remember", false, "do not ask again for as long as policy lets it")
@@ -55,13 +48,14 @@ func (a *app) tapCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tap REQUEST",
 		Short: "Pick a request: its key blinks, and a tap or a code approves it",
-		Long: `Show a request and make its keys blink for it and for no other. If the key wants its
-PIN, or a token's code would do too, it is asked for here; so is the number of a request
-from elsewhere, before any key blinks. Ctrl-C stops waiting; the request goes on.`,
+		Long: `Show a request and make its keys blink for it and for no other. If the key wants
+its PIN, or a token's code would do too, it is asked for here; so is the number
+of a request from elsewhere, before any key blinks. Ctrl-C stops waiting; the
+request goes on.`,
 		Args:              one("request", "fob requests"),
 		ValidArgsFunction: a.completeRequests,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.attend(cmd.Context(), args[0], g, false, func(*client.Client, api.RequestState) error { return nil })
+			return a.attend(cmd.Context(), args[0], g, attendance{})
 		},
 	}
 	numberFlag(cmd, &g.number)
@@ -69,8 +63,15 @@ from elsewhere, before any key blinks. Ctrl-C stops waiting; the request goes on
 	return cmd
 }
 
+// attendance is how a request is accompanied that another program began.
+type attendance struct {
+	approves bool // a plain yes is asked for where that is enough
+	remember bool // the approval is to be remembered
+	away     bool // whoever sits here is not at the desk, and is not asked for the number
+}
+
 // attend shows a pending request, which arg names, and accompanies it to its end.
-func (a *app) attend(ctx context.Context, arg string, g given, approves bool, ready func(*client.Client, api.RequestState) error) error {
+func (a *app) attend(ctx context.Context, arg string, g given, how attendance) error {
 	if err := g.check(); err != nil {
 		return err
 	}
@@ -82,14 +83,39 @@ func (a *app) attend(ctx context.Context, arg string, g given, approves bool, re
 	if err != nil {
 		return err
 	}
-	return a.watch(ctx, c, id, g, approves, func(r api.RequestState) error {
-		a.introduce(r)
-		return ready(c, r)
+	// Without a status the daemon refuses by itself what is not answered from here.
+	status, _ := c.Status(ctx)
+	how.away = status.Place == placeRemote
+	return a.watch(ctx, c, id, g, how, func(r api.RequestState) error {
+		if how.away && answeredAtDesk(r, how.approves) {
+			return api.Errorf(api.CodePlace, "this is answered at the desk, not from elsewhere: do it in a session at this machine (fob status says where you are taken to be)")
+		}
+		if how.remember {
+			if err := c.Remember(ctx, r.ID, true); isCode(err, api.CodeNotRemembered) {
+				return api.Errorf(api.CodeNotRemembered, "policy does not let this approval be remembered: approve it without --remember: fob requests approve %s", r.ID)
+			} else if err != nil {
+				return err
+			}
+		}
+		a.introduce(r, how.remember)
+		return nil
 	})
 }
 
-// introduce shows on stderr all that is known of a request, before anyone approves it.
-func (a *app) introduce(r api.RequestState) {
+// answeredAtDesk reports whether nothing that a request waits for can be given from elsewhere.
+func answeredAtDesk(r api.RequestState, approves bool) bool {
+	switch {
+	case r.Place == placeLocal, r.Place == placeUnknown:
+		return true
+	case hasPrompt(r, api.PromptNumber), approves && hasPrompt(r, api.PromptApprove):
+		return approves || !hasPrompt(r, api.PromptCode)
+	}
+	return false
+}
+
+// introduce shows on stderr all that is known of a request, before anyone approves it; remembers says that the
+// approval will be remembered.
+func (a *app) introduce(r api.RequestState, remembers bool) {
 	fmt.Fprintf(a.stderr, "%s\n", subject(r))
 	claimed := func(name, text string) string {
 		if text = client.Show(text); text == "" || said(r, name, text) == text {
@@ -98,8 +124,11 @@ func (a *app) introduce(r api.RequestState) {
 		return text + "  (claimed)"
 	}
 	remember := ""
-	if r.RememberableS > 0 {
-		remember = "possible for " + days(time.Duration(r.RememberableS)*time.Second) + ", with fob requests approve --remember"
+	switch span := days(time.Duration(r.RememberableS) * time.Second); {
+	case remembers:
+		remember = "for " + span + " once it is approved with a key or a code"
+	case r.RememberableS > 0:
+		remember = "possible for " + span + ", with fob requests approve --remember"
 	}
 	// What cannot be written to stderr cannot be reported there either.
 	_ = facts(a.stderr,
@@ -119,8 +148,8 @@ func (a *app) denyCmd() *cobra.Command {
 	return a.decideCmd(&cobra.Command{
 		Use:   "deny REQUEST",
 		Short: "Deny a request",
-		Long: `Deny a request. The same user, service and origin wait 30 seconds before they may ask
-again, and longer each time; see fob status.`,
+		Long: `Deny a request. The same user, service and origin wait 30 seconds before they
+may ask again, and longer each time; see fob status.`,
 	}, (*client.Client).Deny, func(api.RequestState) string { return "Denied." })
 }
 
@@ -128,12 +157,18 @@ func (a *app) reportCmd() *cobra.Command {
 	return a.decideCmd(&cobra.Command{
 		Use:   "report REQUEST",
 		Short: "Deny a request that you did not begin, and report it",
-		Long: `Deny a request that you did not begin, and report it: the log and the system's journal
-have it as reported. Where it came from elsewhere, and the origin is more than claimed,
-nothing from there can ask you for a day, and what was remembered for it is forgotten;
-fob unblock lifts the block.`,
+		Long: `Deny a request that you did not begin, and report it: the log and the system's
+journal have it as reported. Where it came from elsewhere, and the origin is
+more than claimed, nothing from there can ask you for a day, and what was
+remembered for it is forgotten; fob unblock lifts the block.`,
 	}, (*client.Client).Report, func(r api.RequestState) string {
-		if r.Place != "remote" || r.Claimed.Origin == "" || !slices.Contains(r.Vouched, "origin") {
+		switch r.Place {
+		case placeLocal:
+			return "Denied and reported. Nothing was blocked, because it began at this desk."
+		case placeUnknown:
+			return "Denied and reported. Nothing was blocked, because it may have begun at this desk."
+		}
+		if r.Place != placeRemote || r.Claimed.Origin == "" || !slices.Contains(r.Vouched, "origin") {
 			return "Denied and reported."
 		}
 		origin := client.Show(r.Claimed.Origin)

@@ -21,16 +21,17 @@ func (a *app) exportCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export --out FILE",
 		Short: "Write all tokens with their seeds to a file",
-		Long: `Write all tokens with their seeds to a new file, as to move to another service. A
-registered method has to approve it. Whoever has the seeds can make every token's
-codes.
+		Long: `Write all tokens with their seeds to a new file, as to move to another service.
+A registered method has to approve it. Whoever has the seeds can make every
+token's codes.
 
-PSKC is encrypted with a passphrase, which is asked for twice, unless --plain says that
-the seeds are to stand in the open. The formats of Microsoft Entra know no encryption:
-for them --plain has to be said. Tokens that a format cannot hold, as Entra's none that
-counts presses, are refused before anything is asked; --partial leaves them out.`,
+PSKC is encrypted with a passphrase, which is asked for twice, unless --plain
+says that the seeds are to stand in the open. The formats of Microsoft Entra
+know no encryption: for them --plain has to be said. Tokens that a format cannot
+hold, as Entra's none that counts presses, are refused before anything is asked;
+--partial leaves them out.`,
 		Example: "  fob tokens export --out tokens.xml\n  fob tokens export --format entra --out tokens.csv --plain",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkExport(out, format, passphrase, plain); err != nil {
 				return err

@@ -32,6 +32,10 @@ type follower struct {
 	own bool
 	// approves: a plain yes is asked for where that is enough.
 	approves bool
+	// away: whoever sits here is not at the desk, and is asked neither for a number nor for a plain yes.
+	away bool
+	// asked is the user who was said to be asked; empty: whoever runs this.
+	asked string
 	// pins, codes and numbers come from standard input, or are nil: then they are asked for at the terminal.
 	pins    *pinInput
 	codes   *lineInput
@@ -153,7 +157,7 @@ func (f *follower) end(u update) (api.RequestState, error) {
 
 // turn looks at a new state: what is asked, what is waited for.
 func (f *follower) turn(ctx context.Context) {
-	f.tellNumber()
+	f.tellNumber(ctx)
 	before := f.ask.prompt.ID
 	f.prompt(ctx)
 	if f.stop != nil || f.ask.active() && f.ask.prompt.ID != before {
@@ -168,11 +172,20 @@ func (f *follower) turn(ctx context.Context) {
 }
 
 // tellNumber shows once what whoever is asked types at the desk.
-func (f *follower) tellNumber() {
-	if n := f.state.Number; f.own && n != "" && n != f.number {
-		f.number = n
-		f.screen.say("Number: %s — type it at your desk: fob requests approve %s", n, f.state.ID)
+func (f *follower) tellNumber(ctx context.Context) {
+	n := f.state.Number
+	if !f.own || n == "" || n == f.number {
+		return
 	}
+	f.number = n
+	who := "type it at your desk"
+	if f.asked != "" {
+		// Where it cannot be told who one is, the name that was given is right all the same.
+		if s, err := f.client.Status(ctx); err != nil || s.User != f.state.User {
+			who = f.state.User + " types it at their desk"
+		}
+	}
+	f.screen.say("Number: %s — %s: fob requests approve %s", n, who, f.state.ID)
 }
 
 // draw shows the line of progress, unless a question stands in its place.

@@ -31,6 +31,11 @@ func TestHelp(t *testing.T) {
 				walk(append(path[:len(path):len(path)], sub.Name()), sub)
 			}
 		}
+		for line := range strings.Lines(cmd.Long) {
+			if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
+				t.Errorf("%v: %d columns, and a narrow terminal has 80: %s", path, n, line)
+			}
+		}
 	}
 	walk(nil, (&app{out: bufio.NewWriter(&got), stderr: os.Stderr}).root())
 	if *updateGolden {

@@ -21,8 +21,8 @@ func (a *app) helpdeskCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "helpdesk",
 		Short: "For root: help users who have lost all sign-in methods",
-		Long: `Help users who have no sign-in method yet, or none any more. It is done by root, at the
-system's daemon.`,
+		Long: `Help users who have no sign-in method yet, or none any more. It is done by root,
+at the system's daemon.`,
 		Example: "  fob helpdesk issue --user alice --valid 1h",
 	}, func(*cobra.Command, []string) error {
 		return usagef("say what to do: fob helpdesk issue --user NAME")
@@ -35,11 +35,12 @@ func (a *app) issueCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "issue",
 		Short: "Make a one-time code with which a user adds a sign-in method",
-		Long: `Make a one-time code for a user who has no sign-in method yet, or none any more. With it
-the user adds one without any other approval, once, until it expires; it does nothing
-else. It is shown once, here. Make sure that it is the user to whom you give it.`,
+		Long: `Make a one-time code for a user who has no sign-in method yet, or none any more.
+With it the user adds one without any other approval, once, until it expires; it
+does nothing else. It is shown once, here. Make sure that it is the user to whom
+you give it.`,
 		Example: "  fob helpdesk issue --user alice --valid 1h",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case user == "":

@@ -35,19 +35,19 @@ func (a *app) importCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Import tokens with their seeds from a file, or type one",
-		Long: `Import tokens with their seeds from a file, or from standard input where FILE is -. The
-file is PSKC (RFC 6030, encrypted or not), the CSV or the JSON that Microsoft Entra
-takes, or another table whose columns --columns names. Tokens that are there already
-stay as they are.
+		Long: `Import tokens with their seeds from a file, or from standard input where FILE is
+-. The file is PSKC (RFC 6030, encrypted or not), the CSV or the JSON that
+Microsoft Entra takes, or another table whose columns --columns names. Tokens
+that are there already stay as they are.
 
-All of it is imported or nothing, unless --partial takes what is in order. Tokens
-whose users are known here are assigned to them; --map FILE says who is who where the
-file uses other names: a line "name in the file,login name" each.
+All of it is imported or nothing, unless --partial takes what is in order.
+Tokens whose users are known here are assigned to them; --map FILE says who is
+who where the file uses other names: a line "name in the file,login name" each.
 
-How the seeds of a table or a typed seed are written is never guessed: --secret says
-it. Whether a typed token makes its codes by time or by presses, --type says. What a
-typed token needs and is not said is asked for at the terminal, and so is what decrypts
-an encrypted file.`,
+How the seeds of a table or a typed seed are written is never guessed: --secret
+says it. Whether a typed token makes its codes by time or by presses, --type
+says. What a typed token needs and is not said is asked for at the terminal, and
+so is what decrypts an encrypted file.`,
 		Example: `  fob tokens import tokens.xml
   fob tokens import entra.csv --map logins.csv --partial
   fob tokens import list.csv --columns serial=SN,secret=Seed,user=3 --secret hex

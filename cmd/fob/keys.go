@@ -31,11 +31,11 @@ func (a *app) keysCmd() *cobra.Command {
 		Use:   "keys",
 		Short: "List the plugged security keys, set their PINs, reset them",
 		Long: `List the security keys that are plugged in now. A key is named by its id, the
-beginning of its id, or its name; where only one is plugged in, info, set-pin and
-change-pin need no name.`,
+beginning of its id, or its name; where only one is plugged in, info, set-pin
+and change-pin need no name.`,
 		Example: "  fob keys\n  fob keys info\n  fob keys set-pin",
 	}, list,
-		&cobra.Command{Use: "list", Short: "List the plugged keys", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{Use: "list", Short: "List the plugged keys", Args: noArgument, RunE: list},
 		a.keyInfoCmd(), a.setPINCmd(), a.changePINCmd(), a.resetCmd())
 }
 
@@ -135,17 +135,18 @@ func (a *app) printKeyInfo(k api.KeyInfo) error {
 
 func (a *app) setPINCmd() *cobra.Command {
 	return a.pinCmd("set-pin [KEY]", "Set the first PIN of a key", false,
-		`Set the first PIN of a key. It is asked for at the terminal, twice, and is not shown.
-The PIN belongs to the key: it is the same for every program that uses the key, and
-after 8 wrong ones in all the key must be reset.
+		`Set the first PIN of a key. It is asked for at the terminal, twice, and is not
+shown. The PIN belongs to the key: it is the same for every program that uses
+the key, and after 8 wrong ones in all the key must be reset.
 
 With --pin - it is the first line of standard input.`)
 }
 
 func (a *app) changePINCmd() *cobra.Command {
 	return a.pinCmd("change-pin [KEY]", "Change the PIN of a key", true,
-		`Change the PIN of a key. The old PIN is asked for at the terminal, then the new one,
-twice. With --pin - they are the first and the second line of standard input.`)
+		`Change the PIN of a key. The old PIN is asked for at the terminal, then the
+new one, twice. With --pin - they are the first and the second line of standard
+input.`)
 }
 
 func (a *app) pinCmd(use, short string, change bool, long string) *cobra.Command {
@@ -201,12 +202,12 @@ func (a *app) resetCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reset KEY",
 		Short: "Erase a key: all its credentials, for every site, and its PIN",
-		Long: `Erase a key. Everything on it is lost for good: its PIN and the credentials of every
-site and program that it was registered with, not only Fob's. The key has to be named,
-and the reset confirmed by typing.
+		Long: `Erase a key. Everything on it is lost for good: its PIN and the credentials of
+every site and program that it was registered with, not only Fob's. The key has
+to be named, and the reset confirmed by typing.
 
-Keys allow a reset only in the first 10 seconds after they were plugged in: unplug the
-key, plug it in again, and touch it within 10 seconds.`,
+Keys allow a reset only in the first 10 seconds after they were plugged in:
+unplug the key, plug it in again, and touch it within 10 seconds.`,
 		Args:              one("key", "fob keys"),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {

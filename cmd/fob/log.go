@@ -26,25 +26,27 @@ func (a *app) logCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
 		Short: "Show what was decided, and check that nobody changed it",
-		Long: `Show the newest decisions, oldest first. Each has its number in the log's chain; the
-receipt of an approval can be checked with fob log receipt. With --since all entries from
-then on are shown, unless -n says how many. --request shows what else is known of them.
+		Long: `Show the newest decisions, oldest first. Each has its number in the log's chain;
+the receipt of an approval can be checked with fob log receipt. With --since all
+entries from then on are shown, unless -n says how many. --request shows what
+else is known of them.
 
 A time is a span up to now, such as 24h or 7d, a date, or a time as in
 2026-01-31T12:00:00Z. A date in --until is included.
 
 --json prints one entry a line, also with --follow: that is the export.
 
---verify has the daemon check the whole log: the chain, its own signatures and the keys'.
---head checks that a head which you have noted elsewhere is in it: its hash as fob
-status shows it, or number:hash. Exit code 7 says that the log does not hold.`,
+--verify has the daemon check the whole log: the chain, its own signatures and
+the keys'. --head checks that a head which you have noted elsewhere is in it:
+its hash as fob status shows it, or number:hash. Exit code 7 says that the log
+does not hold.`,
 		Example: `  fob log -n 5
   fob log --decision denied --since 7d
   fob log --follow
   fob log --json --since 2026-01-01 >log.jsonl
   fob log --verify --head 1041:5f0c…
   fob log receipt 3kx9v2ab`,
-		Args: cobra.NoArgs,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query, err := o.query(cmd, time.Now())
 			if err != nil {

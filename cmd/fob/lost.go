@@ -13,9 +13,9 @@ func (a *app) lostCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lost METHOD",
 		Short: "Remove a sign-in method that you no longer have",
-		Long: `Remove a sign-in method that was lost or stolen, with all that was remembered by it. What
-goes and what remains is shown first, and is confirmed by typing LOST. Then another
-method of the same strength has to approve, or a recovery code.`,
+		Long: `Remove a sign-in method that was lost or stolen, with all that was remembered by
+it. What goes and what remains is shown first, and is confirmed by typing LOST.
+Then another method of the same strength has to approve, or a recovery code.`,
 		Example:           "  fob methods lost Blue",
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
@@ -43,11 +43,11 @@ func (a *app) confirmNameCmd(user *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm-name",
 		Short: "For root: let a renamed user's sign-in methods be used again",
-		Long: `Sign-in methods are kept by user id, and are refused when that id has another name than
-before: it may be another person now. Root says that it is the same person, with the
-name that the user has now.`,
+		Long: `Sign-in methods are kept by user id, and are refused when that id has another
+name than before: it may be another person now. Root says that it is the same
+person, with the name that the user has now.`,
 		Example: "  fob methods confirm-name --user alice",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if *user == "" {
 				return usagef("say whose name it is: fob methods confirm-name --user NAME")

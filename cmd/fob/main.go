@@ -67,15 +67,15 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Sign in with a security key or a token, and see who asks",
-		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys and hardware
-tokens, asks for approval by a tap on a key or a token's code, approves what is asked
-from elsewhere, and lists what was decided.
+		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys and
+hardware tokens, asks for approval by a tap on a key or a token's code, approves
+what is asked from elsewhere, and lists what was decided.
 
-The daemon is the one that --socket names, or else FOB_SOCKET (not for root); else the
-system's where one is installed, else your own.
+The daemon is the one that --socket names, or else FOB_SOCKET (not for root);
+else the system's where one is installed, else your own.
 
-Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage,
-3 no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's or token's
+Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage, 3
+no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's or token's
 trouble, 7 internal, 8 forbidden.`,
 		Example: `  fob methods add key --name Blue
   fob verify --service mailer --timeout 30s
@@ -89,6 +89,7 @@ trouble, 7 internal, 8 forbidden.`,
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
 	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.vaultCmd(),

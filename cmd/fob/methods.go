@@ -29,12 +29,12 @@ func (a *app) methodsCmd() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "methods",
 		Short: "Register, list, test and remove sign-in methods",
-		Long: `List your sign-in methods, or change them. A method is named by its id, the beginning
-of its id, or its name.
+		Long: `List your sign-in methods, or change them. A method is named by its id, the
+beginning of its id, or its name.
 
 Adding a second method and removing one need an approval with a method that is
-registered already. With a one-time code from an administrator, adding goes without:
---helpdesk.`,
+registered already. With a one-time code from an administrator, adding goes
+without: --helpdesk.`,
 		Example: `  fob methods add key --name Blue
   fob methods add key --name Blue --backup
   fob methods add token 73159
@@ -42,8 +42,12 @@ registered already. With a one-time code from an administrator, adding goes with
   fob methods test Blue
   fob methods lost Blue`,
 	}, list,
-		&cobra.Command{Use: "list", Short: "List the sign-in methods", Args: cobra.NoArgs, RunE: list},
-		group(&cobra.Command{Use: "add", Short: "Register a sign-in method"},
+		&cobra.Command{Use: "list", Short: "List the sign-in methods", Args: noArgument, RunE: list},
+		group(&cobra.Command{
+			Use:     "add",
+			Short:   "Register a sign-in method",
+			Example: "  fob methods add key --name Blue --backup\n  fob methods add token 73159\n  fob methods add recovery",
+		},
 			func(cmd *cobra.Command, _ []string) error {
 				return usagef("say what to add: fob methods add key, fob methods add token SERIAL, or fob methods add recovery")
 			},
@@ -102,13 +106,13 @@ func (a *app) addKeyCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Register a security key",
-		Long: `Register a security key: touch it once to register it and once more to test it. From
-the second method on, one that is registered already has to approve first.
+		Long: `Register a security key: touch it once to register it and once more to test it.
+From the second method on, one that is registered already has to approve first.
 
---backup registers a second, different key right afterwards; if that fails the first
-one stays.`,
+--backup registers a second, different key right afterwards; if that fails the
+first one stays.`,
 		Example: "  fob methods add key --name Blue\n  fob methods add key --name Blue --backup --backup-name Drawer",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if spec.BackupName != "" {
 				spec.Backup = true
@@ -147,11 +151,11 @@ func (a *app) addTokenCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token SERIAL",
 		Short: "Register a hardware token that is yours",
-		Long: `Register a hardware token that is assigned to you, by the serial number that is printed
-on it: type the codes that it shows, which is its test. A token that counts time is
-asked for one code, or for two in a row where its clock is off; one that counts
-presses always for two. From the second method on, one that is registered already has
-to approve first.`,
+		Long: `Register a hardware token that is assigned to you, by the serial number that is
+printed on it: type the codes that it shows, which is its test. A token that
+counts time is asked for one code, or for two in a row where its clock is off;
+one that counts presses always for two. From the second method on, one that is
+registered already has to approve first.`,
 		Example:           "  fob methods add token 73159 --name Fob\n  fob methods add token 73159 --code - <codes",
 		Args:              one("token by its serial number", "fob tokens"),
 		ValidArgsFunction: a.completeTokens,

@@ -62,9 +62,9 @@ func (a *app) removeCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove METHOD",
 		Short: "Remove a sign-in method",
-		Long: `Remove a sign-in method. A registered method has to approve. The last one is removed
-only with --force: without any method nothing can be approved. A token stays assigned
-to you.`,
+		Long: `Remove a sign-in method. A registered method has to approve. The last one is
+removed only with --force: without any method nothing can be approved. A token
+stays assigned to you.`,
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,8 +93,8 @@ func (a *app) testCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [METHOD]",
 		Short: "Check that a sign-in method works",
-		Long: `Check that a sign-in method works: touch the key, or type the code that the token
-shows.`,
+		Long: `Check that a sign-in method works: touch the key, or type the code that the
+token shows.`,
 		Args:              atMostOne("sign-in method"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,9 +122,10 @@ func (a *app) resyncCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resync METHOD",
 		Short: "Bring a token back into step by two codes in a row",
-		Long: `Bring a token whose codes are not accepted any more back into step: type two codes in a
-row. That is needed where its clock is off by minutes, where its button was pressed
-very often, and for tokens that count presses after a backup was restored.`,
+		Long: `Bring a token whose codes are not accepted any more back into step: type two
+codes in a row. That is needed where its clock is off by minutes, where its
+button was pressed very often, and for tokens that count presses after a backup
+was restored.`,
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/fobproject/fob/internal/api"
@@ -178,6 +179,9 @@ const requestIDLen = 10
 func gone(err error, id string) error {
 	if len(id) == requestIDLen && (isCode(err, api.CodeNotFound) || isCode(err, api.CodeNotPending)) {
 		return api.Errorf(api.CodeNotFound, "there is no such pending request: what became of it stands in “fob log --request %s”", client.Show(id))
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNotFound {
+		return api.Errorf(e.Code, "%s (see fob requests)", e.Message)
 	}
 	return err
 }

@@ -29,12 +29,12 @@ func (a *app) policyCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "policy",
 		Short: "Show which approval each service needs, and why",
-		Long: `Show the policy in force: which strength a service needs, from where, and what may be
-remembered. It is read from files by fobd, which refuses a set with a mistake in it and
-keeps the one before.`,
+		Long: `Show the policy in force: which strength a service needs, from where, and what
+may be remembered. It is read from files by fobd, which refuses a set with a
+mistake in it and keeps the one before.`,
 		Example: "  fob policy\n  fob policy check pam:sudo",
 	}, show,
-		&cobra.Command{Use: "show", Short: "Show the policy in force, with the line of each rule", Args: cobra.NoArgs, RunE: show},
+		&cobra.Command{Use: "show", Short: "Show the policy in force, with the line of each rule", Args: noArgument, RunE: show},
 		a.checkPolicyCmd())
 }
 
@@ -61,10 +61,10 @@ func (a *app) checkPolicyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check SERVICE",
 		Short: "Show what holds for a service and a user, and why",
-		Long: `Show what holds when a service asks a user: which strength it needs, what may stand in,
-where it may begin, and which rules make it so, in the order in which they count. A
-service is named as in fob requests, such as pam:sudo or app:1000:mailer; a name alone
-is your own program's.`,
+		Long: `Show what holds when a service asks a user: which strength it needs, what may
+stand in, where it may begin, and which rules make it so, in the order in which
+they count. A service is named as in fob requests, such as pam:sudo or
+app:1000:mailer; a name alone is your own program's.`,
 		Example: "  fob policy check pam:sshd\n  fob policy check mailer",
 		Args:    one("service", "fob log"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,7 +97,7 @@ func (a *app) printPolicyCheck(p api.PolicyCheck) error {
 	}
 	remembered := "never"
 	if p.RememberS > 0 {
-		remembered = "for " + days(time.Duration(p.RememberS)*time.Second) + " at most"
+		remembered = "for " + policyTime(time.Duration(p.RememberS)*time.Second) + " at most"
 	}
 	places := "nowhere"
 	if len(p.Places) > 0 {
@@ -111,7 +111,7 @@ func (a *app) printPolicyCheck(p api.PolicyCheck) error {
 		[2]string{"needs", p.Require},
 		[2]string{"may stand in", instead},
 		[2]string{"may begin", places},
-		[2]string{"waits", days(time.Duration(p.TimeoutMS) * time.Millisecond)},
+		[2]string{"waits", policyTime(time.Duration(p.TimeoutMS) * time.Millisecond)},
 		[2]string{"remembered", remembered},
 		[2]string{"methods", methods},
 	)
@@ -127,4 +127,19 @@ func (a *app) printPolicyCheck(p api.PolicyCheck) error {
 		fmt.Fprintf(a.out, "  %d. %s%s\n", i+1, client.Show(r.Text), where)
 	}
 	return nil
+}
+
+// policyTime says how long something lasts as the policy's files and reasons do: "90d", "1m", "90s".
+func policyTime(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }

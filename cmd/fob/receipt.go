@@ -19,12 +19,12 @@ func (a *app) receiptCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt REQUEST",
 		Short: "Check the receipt of an approval, and show what was approved",
-		Long: `Fetch the receipt of an approved request and check it here, without the daemon's help:
-that the key signed it, that it was touched, and that what it signed is what the log
-says.
+		Long: `Fetch the receipt of an approved request and check it here, without the daemon's
+help: that the key signed it, that it was touched, and that what it signed is
+what the log says.
 
---out DIR writes the receipt's files so that anyone can check it with tools that do not
-come from Fob: fido2-assert (Debian package fido2-tools) and openssl.`,
+--out DIR writes the receipt's files so that anyone can check it with tools that
+do not come from Fob: fido2-assert (Debian package fido2-tools) and openssl.`,
 		Example: "  fob log receipt 3kx9v2ab\n  fob log receipt 3kx9v2ab --out receipt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

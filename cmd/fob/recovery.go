@@ -24,14 +24,15 @@ func (a *app) addRecoveryCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recovery",
 		Short: "Make new recovery codes, to be printed and put away",
-		Long: `Make ten recovery codes, each of which signs you in once when your keys and tokens are
-lost or broken. They are shown once, here: print the page or write the codes down, and
-keep them elsewhere. New codes make the former ones worthless.
+		Long: `Make ten recovery codes, each of which signs you in once when your keys and
+tokens are lost or broken. They are shown once, here: print the page or write
+the codes down, and keep them elsewhere. New codes make the former ones
+worthless.
 
---out FILE writes the page to a new file that only you can read, and shows it nowhere
-else. With --json the codes are printed as an array of strings.`,
+--out FILE writes the page to a new file that only you can read, and shows it
+nowhere else. With --json the codes are printed as an array of strings.`,
 		Example: "  fob methods add recovery\n  fob methods add recovery --out /media/stick/codes.txt",
-		Args:    cobra.NoArgs,
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var file *newFile
 			if path != "" {

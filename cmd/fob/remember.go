@@ -30,12 +30,12 @@ func (a *app) rememberCmd() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "remember",
 		Short: "List remembered approvals, and take them back",
-		Long: `List the sign-ins for which you are not asked again for a while, because you had their
-approval remembered (fob requests approve --remember), or take them back. Each holds for
-one service, origin and SSH key.`,
+		Long: `List the sign-ins for which you are not asked again for a while, because you had
+their approval remembered (fob requests approve --remember), or take them back.
+Each holds for one service, origin and SSH key.`,
 		Example: "  fob remember\n  fob remember revoke 7dk\n  fob remember revoke --all",
 	}, list,
-		&cobra.Command{Use: "list", Short: "List the remembered approvals", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{Use: "list", Short: "List the remembered approvals", Args: noArgument, RunE: list},
 		a.revokeCmd(&user))
 	cmd.PersistentFlags().StringVar(&user, "user", "", "for root: login `name` of the user whose approvals these are (default: yourself)")
 	return cmd
@@ -69,8 +69,8 @@ func (a *app) revokeCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke ID...",
 		Short: "Take remembered approvals back: the next sign-in is asked for again",
-		Long: `Take remembered approvals back, each named by its id or the beginning of it, or all of
-them. The next sign-in is asked for again. That needs no approval.`,
+		Long: `Take remembered approvals back, each named by its id or the beginning of it, or
+all of them. The next sign-in is asked for again. That needs no approval.`,
 		Example: "  fob remember revoke 7dk\n  fob remember revoke --all",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {

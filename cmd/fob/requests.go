@@ -29,13 +29,14 @@ func (a *app) requestsCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "requests",
 		Short: "List pending requests; approve, deny or report one",
-		Long: `List the requests that wait for you: who asks, and from where. Approve one, deny it, or,
-if you did not begin it, report it. A request is named by its id or the beginning of it.
+		Long: `List the requests that wait for you: who asks, and from where. Approve one, deny
+it, or, if you did not begin it, report it. A request is named by its id or the
+beginning of it.
 
 "Claimed" is what whoever asks says, and nobody has checked.`,
 		Example: "  fob requests\n  fob requests approve 3kx\n  fob requests report 3kx",
 	}, list,
-		&cobra.Command{Use: "list", Short: "List the pending requests", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{Use: "list", Short: "List the pending requests", Args: noArgument, RunE: list},
 		a.approveCmd(), a.tapCmd(), a.denyCmd(), a.reportCmd(),
 		a.watchCmd())
 }
@@ -91,9 +92,10 @@ func (a *app) watchCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch",
 		Short: "Show requests as they come and go, until Ctrl-C",
-		Long: `Show requests as they come and go, until Ctrl-C. With --json each line is one event of
-the daemon, the first one a snapshot.`,
-		Args: cobra.NoArgs,
+		Long: `Show requests as they come and go, until Ctrl-C. With --json each line is one
+event of the daemon, the first one a snapshot.`,
+		Example: "  fob requests watch\n  fob requests watch --json",
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -122,13 +124,20 @@ the daemon, the first one a snapshot.`,
 	}
 }
 
+// Where a request, or who calls, comes from, in the daemon's words.
+const (
+	placeLocal   = "local"
+	placeUnknown = "unknown"
+	placeRemote  = "remote"
+)
+
 // whence says from where a request comes, unless that is here.
 func whence(r api.RequestState) string {
 	text := ""
 	switch r.Place {
-	case "remote":
+	case placeRemote:
 		text = ", from elsewhere"
-	case "unknown":
+	case placeUnknown:
 		text = ", perhaps from your desk"
 	}
 	if origin := said(r, "origin", r.Claimed.Origin); origin != "" {

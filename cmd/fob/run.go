@@ -86,7 +86,7 @@ func (a *app) follow(ctx context.Context, request api.BeginRequest, g given) (*c
 		return nil, nil, err
 	}
 	f := a.follower(c, g)
-	f.own = true
+	f.own, f.asked = true, request.User
 	return stream, f, nil
 }
 
@@ -104,11 +104,10 @@ func (a *app) follower(c *client.Client, g given) *follower {
 	return f
 }
 
-// watch accompanies a request that another program began, after ready had a look at it. With approves a plain
-// yes is asked for where that is enough.
-func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, approves bool, ready func(api.RequestState) error) error {
+// watch accompanies a request that another program began, after ready had a look at it.
+func (a *app) watch(ctx context.Context, c *client.Client, id string, g given, how attendance, ready func(api.RequestState) error) error {
 	f := a.follower(c, g)
-	f.approves = approves
+	f.approves, f.away = how.approves, how.away
 	defer f.pins.wipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

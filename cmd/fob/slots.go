@@ -50,12 +50,12 @@ func (a *app) slotsCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "slots",
 		Short: "List the ways to open the vault, add, change and remove them",
-		Long: `List the slots of the vault, each of which is a way to open it, or change them. A slot
-is named by its id, the beginning of its id, or its name. Changes need an approval with
-a registered method, once there is one.`,
+		Long: `List the slots of the vault, each of which is a way to open it, or change them.
+A slot is named by its id, the beginning of its id, or its name. Changes need an
+approval with a registered method, once there is one.`,
 		Example: "  fob vault slots add recovery\n  fob vault slots add passphrase\n  fob vault slots remove 4kq",
 	}, list,
-		&cobra.Command{Use: "list", Short: "List the slots", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{Use: "list", Short: "List the slots", Args: noArgument, RunE: list},
 		a.addSlotCmd(), a.changeSlotCmd(), a.removeSlotCmd())
 }
 
@@ -78,9 +78,9 @@ func (a *app) addSlotCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add " + strings.Join(slotTypes, "|"),
 		Short: "Add a way to open the vault",
-		Long: `Add a way to open the vault. A passphrase is asked for twice, and is not shown. A
-recovery key is made here and shown once: write it down, and keep it elsewhere. A key
-file and the secret service open the vault by themselves.
+		Long: `Add a way to open the vault. A passphrase is asked for twice, and is not shown.
+A recovery key is made here and shown once: write it down, and keep it
+elsewhere. A key file and the secret service open the vault by themselves.
 
 With --passphrase - the passphrase is the first line of standard input.`,
 		Example:   "  fob vault slots add recovery\n  fob vault slots add passphrase --name Mine",
@@ -109,8 +109,9 @@ func (a *app) changeSlotCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "change SLOT",
 		Short: "Replace a passphrase or the recovery key",
-		Long: `Replace the passphrase or the recovery key of a slot. The new passphrase is asked for
-twice; a new recovery key is shown once. The old one opens the vault no more.`,
+		Long: `Replace the passphrase or the recovery key of a slot. The new passphrase is
+asked for twice; a new recovery key is shown once. The old one opens the vault
+no more.`,
 		Args:              one("slot", "fob vault slots"),
 		ValidArgsFunction: a.completeSlots,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,8 +135,8 @@ func (a *app) removeSlotCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove SLOT",
 		Short: "Remove a way to open the vault",
-		Long: `Remove a way to open the vault. What remains is shown, and has to be confirmed at the
-terminal, or with --yes.`,
+		Long: `Remove a way to open the vault. What remains is shown, and has to be confirmed
+at the terminal, or with --yes.`,
 		Args:              one("slot", "fob vault slots"),
 		ValidArgsFunction: a.completeSlots,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -15,10 +15,11 @@ import (
 
 func (a *app) statusCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "Show how the daemon is doing",
-		Long:  "Show which daemon answers, for whom it runs, and what is wrong with it, if anything.",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "Show how the daemon is doing",
+		Long:    "Show which daemon answers, for whom it runs, and what is wrong with it, if\nanything.",
+		Example: "  fob status\n  fob status --json",
+		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -43,7 +44,7 @@ func (a *app) statusCmd() *cobra.Command {
 				[2]string{"vault", vaultState(s.Vault)},
 				[2]string{"requests", fmt.Sprintf("%d pending", s.Pending)},
 				[2]string{"policy", s.Policy},
-				[2]string{"places", s.Places},
+				[2]string{"places", placesState(s)},
 				[2]string{"log", logState(s)},
 				[2]string{"log's key", base64.StdEncoding.EncodeToString(s.LogKey)},
 				[2]string{"bus", s.Bus},
@@ -134,6 +135,14 @@ func liftText(w api.Wait) string {
 	return ". To lift it: fob unblock " + client.Show(w.Origin)
 }
 
+// placesState says whether it is learnt where callers sit.
+func placesState(s api.Status) string {
+	if s.Places == "off" && s.Instance == api.InstanceUser {
+		return "not looked for: everybody counts as at the desk"
+	}
+	return s.Places
+}
+
 func logState(s api.Status) string {
 	if s.LogSeq == 0 {
 		return "empty"
@@ -149,7 +158,7 @@ func (a *app) versionCmd() *cobra.Command {
 		Use:   "version",
 		Short: "Print this program's version",
 		Long:  "Print this program's version. The daemon's own is in fob status.",
-		Args:  cobra.NoArgs,
+		Args:  noArgument,
 		RunE: func(*cobra.Command, []string) error {
 			v := version
 			if info, ok := debug.ReadBuildInfo(); v == "" && ok {

@@ -26,29 +26,30 @@ func (a *app) tokensCmd() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "tokens",
 		Short: "List hardware tokens; import, assign, disable and remove them",
-		Long: `List the hardware tokens whose codes Fob verifies, or change them. A token is named by
-the serial number that is printed on it.
+		Long: `List the hardware tokens whose codes Fob verifies, or change them. A token is
+named by the serial number that is printed on it.
 
-A token comes in with its seed, which its maker delivers in a file: import it, assign
-the token, and register it as a sign-in method with fob methods add token.`,
+A token comes in with its seed, which its maker delivers in a file: import it,
+assign the token, and register it as a sign-in method with fob methods add
+token.`,
 		Example: "  fob tokens import tokens.xml\n  fob tokens assign 73159\n  fob methods add token 73159",
 	}, list, a.listTokensCmd(&user, list),
 		a.importCmd(), a.exportCmd(), a.assignCmd(),
 		a.changeTokenCmd(api.TokenUnassign, "Take a token from its user",
-			"Take a token from its user. Where it is a sign-in method that ends, and a registered\nmethod has to approve it.", "The token %s belongs to nobody now.\n"),
+			"Take a token from its user. Where it is a sign-in method that ends, and a\nregistered method has to approve it.", "The token %s belongs to nobody now.\n"),
 		a.changeTokenCmd(api.TokenDisable, "Refuse a token's codes, as when it is lost",
-			"Refuse a token's codes until it is enabled again. Where it is a sign-in method, a\nregistered method has to approve that.", "The token %s is disabled: its codes are refused.\n"),
+			"Refuse a token's codes until it is enabled again. Where it is a sign-in method,\na registered method has to approve that.", "The token %s is disabled: its codes are refused.\n"),
 		a.changeTokenCmd(api.TokenEnable, "Accept a disabled token's codes again",
-			"Accept a disabled token's codes again. Where it is a sign-in method, a registered\nmethod has to approve that.", "The token %s is enabled.\n"),
+			"Accept a disabled token's codes again. Where it is a sign-in method, a\nregistered method has to approve that.", "The token %s is enabled.\n"),
 		a.changeTokenCmd(api.TokenRemove, "Remove a token that was never used",
-			"Remove a token that was never used, as one whose seed was typed wrongly: import it again\nafterwards. One of which a code was ever accepted stays: disable it instead. One that is\na sign-in method is removed as that first, with fob methods remove.", "Removed: %s\n"),
+			"Remove a token that was never used, as one whose seed was typed wrongly: import\nit again afterwards. One of which a code was ever accepted stays: disable it\ninstead. One that is a sign-in method is removed as that first, with fob methods\nremove.", "Removed: %s\n"),
 		a.renameTokenCmd())
 	userFlag(cmd, &user)
 	return cmd
 }
 
 func (a *app) listTokensCmd(user *string, list func(*cobra.Command, []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the tokens", Args: cobra.NoArgs, RunE: list}
+	cmd := &cobra.Command{Use: "list", Short: "List the tokens", Args: noArgument, RunE: list}
 	userFlag(cmd, user)
 	return cmd
 }
@@ -108,8 +109,8 @@ func (a *app) assignCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "assign SERIAL [USER]",
 		Short: "Give a token to a user",
-		Long: `Give a token to a user, by login name; to yourself if none is named. A token that is
-another user's has to be taken from them first.`,
+		Long: `Give a token to a user, by login name; to yourself if none is named. A token
+that is another user's has to be taken from them first.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:

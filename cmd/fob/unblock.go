@@ -14,10 +14,10 @@ func (a *app) unblockCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unblock [ORIGIN]",
 		Short: "Let codes be typed again, and blocked origins ask again",
-		Long: `After 10 wrong codes no more are accepted for a while; after a report nothing from that
-origin can ask for a day, and after a denial not for a while. A tap on a registered
-security key, which works all the time, lifts all of that; or, where an origin is named
-as fob status shows it, what holds for that one.`,
+		Long: `After 10 wrong codes no more are accepted for a while; after a report nothing
+from that origin can ask for a day, and after a denial not for a while. A tap on
+a registered security key, which works all the time, lifts all of that; or,
+where an origin is named as fob status shows it, what holds for that one.`,
 		Example:           "  fob unblock\n  fob unblock 192.0.2.7",
 		Args:              atMostOne("origin"),
 		ValidArgsFunction: a.completeWaits,

@@ -28,13 +28,13 @@ func (a *app) vaultCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "vault",
 		Short: "Open and close the vault that holds tokens’ seeds; back up, restore",
-		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens, sealed. It
-opens by itself where the secret service or a key file has its key; besides, it has
-slots for a passphrase and for a recovery key that is kept on paper. While it is
-sealed no codes can be checked; security keys go on working.`,
+		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens,
+sealed. It opens by itself where the secret service or a key file has its key;
+besides, it has slots for a passphrase and for a recovery key that is kept on
+paper. While it is sealed no codes can be checked; security keys go on working.`,
 		Example: "  fob vault\n  fob vault slots add recovery\n  fob vault backup --out fob.age",
 	}, status,
-		&cobra.Command{Use: "status", Short: "Show how the vault is", Args: cobra.NoArgs, RunE: status},
+		&cobra.Command{Use: "status", Short: "Show how the vault is", Args: noArgument, RunE: status},
 		a.lockCmd(), a.unlockCmd(), a.slotsCmd(), a.backupCmd(), a.restoreCmd())
 }
 
@@ -80,9 +80,9 @@ func (a *app) lockCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "lock",
 		Short: "Seal the vault until it is unlocked",
-		Long: `Have the daemon forget the vault's key. Until fob vault unlock no codes can be checked;
-security keys go on working.`,
-		Args: cobra.NoArgs,
+		Long: `Have the daemon forget the vault's key. Until fob vault unlock no codes can be
+checked; security keys go on working.`,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -119,7 +119,7 @@ func (a *app) unlockCmd() *cobra.Command {
 		Short: "Open the vault",
 		Long: `Open the vault: by what opens it by itself, if that is back, and otherwise by a
 passphrase or the recovery key, which is asked for at the terminal without echo.`,
-		Args: cobra.NoArgs,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
 				return err

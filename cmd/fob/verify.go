@@ -26,20 +26,21 @@ func (a *app) verifyCmd() *cobra.Command {
 registered blink; a tap approves, and so does a code of a registered token, or a
 recovery code where policy lets it. Ctrl-C takes the request back.
 
-Where the one who asks is not at the user's desk a number is shown: the user types it
-there, at fob requests approve, before any key blinks. An approval may also be one that
-is remembered (fob remember): then nobody is asked.
+Where the one who asks is not at the user's desk a number is shown: the user
+types it there, at fob requests approve, before any key blinks. An approval may
+also be one that is remembered (fob remember): then nobody is asked.
 
---code - takes the code, or a recovery code, from standard input and asks nobody: no key
-blinks, and the answer comes at once.
+--code - takes the code, or a recovery code, from standard input and asks
+nobody: no key blinks, and the answer comes at once.
 
-Exit code 0 means approved, and nothing else does. --origin, --host, --command and
---ssh-key are shown to the person as claimed, and are signed with the approval.`,
+Exit code 0 means approved, and nothing else does. --origin, --host, --command
+and --ssh-key are shown to the person as claimed, and are signed with the
+approval.`,
 		Example: `  fob verify --service mailer
   fob verify --service backup --require verified --timeout 30s && restic backup /home
   fob verify --service deploy --command "deploy to production" --json
   fob verify --service mailer --code - <code`,
-		Args: cobra.NoArgs,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("timeout") {
 				if timeout < time.Second || timeout > 10*time.Minute {
