@@ -184,11 +184,11 @@ func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op 
 		if err := uv.prepare(ctx); err != nil {
 			return nil, err
 		}
-		lease, err := claim.wait(func(s claimState, others []string) { r.showQueue(k, s, others) })
+		lease, err := claim.wait(func(s claimState, others []string) { r.showQueue(ctx, k, s, others) })
 		if err != nil {
 			return nil, err
 		}
-		r.showTouch(k)
+		r.showTouch(ctx, k)
 		begun := r.e.cfg.Clock.Boot()
 		if err = uv.recheck(lease.ctx); err == nil {
 			err = r.safely(func() error { return op(lease.ctx) })
@@ -196,7 +196,7 @@ func (r *Request) blink(ctx context.Context, h holder, uv *userVerification, op 
 		revoked := lease.revoked()
 		uv.wipe()
 		if err == nil {
-			r.showTouched(k)
+			r.showTouched(ctx, k)
 			return sync.OnceFunc(func() { lease.release(true); claim.leave() }), nil
 		}
 		lease.release(false)

@@ -126,8 +126,13 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 	}
 
 	ctx, stop := context.WithCancelCause(r.ctx)
-	defer stop(errCancelled) // whatever wins, the others are let go at once
-	taps := r.offerKeys(ctx, keys, w)
+	taps, ended := r.offerKeys(ctx, keys, w)
+	defer func() {
+		stop(errCancelled) // whatever wins, the others are let go at once
+		if w.interim {
+			<-ended // what they show must not be taken for the next step's
+		}
+	}()
 	codes := new(codeOffer)
 	if byCode == nil {
 		codes = r.offerCodes(w)
@@ -194,13 +199,17 @@ type tapResult struct {
 	err error
 }
 
-// offerKeys lets the keys blink; nil where there are none.
-func (r *Request) offerKeys(ctx context.Context, keys []method.Method, w wanted) <-chan tapResult {
+// offerKeys lets the keys blink; taps is nil where there are none. ended is closed once nothing of the offer
+// runs on.
+func (r *Request) offerKeys(ctx context.Context, keys []method.Method, w wanted) (taps chan tapResult, ended chan struct{}) {
+	ended = make(chan struct{})
 	if len(keys) == 0 {
-		return nil
+		close(ended)
+		return nil, ended
 	}
-	taps := make(chan tapResult)
+	taps = make(chan tapResult)
 	r.offers.Go(func() {
+		defer close(ended)
 		var a approval
 		err := r.safely(func() (err error) {
 			a, err = r.approve(ctx, r.tapNeed(w), keys, w.only, w.about)
@@ -212,5 +221,5 @@ func (r *Request) offerKeys(ctx context.Context, keys []method.Method, w wanted)
 			a.done()
 		}
 	})
-	return taps
+	return taps, ended
 }

@@ -310,7 +310,15 @@ func (r *Request) isDefault(o Offer) bool {
 
 // offer changes the offer of a key, adding it if it is new.
 func (r *Request) offer(keyID string, change func(*Offer)) {
+	r.offerWhile(context.Background(), keyID, change)
+}
+
+// offerWhile is offer unless ctx has ended: what was withdrawn does not come back.
+func (r *Request) offerWhile(ctx context.Context, keyID string, change func(*Offer)) {
 	r.publish(func(v *View) {
+		if ctx.Err() != nil {
+			return
+		}
 		at := slices.IndexFunc(v.Offers, func(o Offer) bool { return o.Type == OfferByKey && o.KeyID == keyID })
 		if at < 0 {
 			at = len(v.Offers)

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -148,17 +149,17 @@ func (r *Request) touchText(keys string) string {
 }
 
 // showTouch says that the key blinks.
-func (r *Request) showTouch(k fido.Key) {
-	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = OfferTouch, k.Name, "" })
+func (r *Request) showTouch(ctx context.Context, k fido.Key) {
+	r.offerWhile(ctx, k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = OfferTouch, k.Name, "" })
 }
 
 // showTouched says that the key was touched.
-func (r *Request) showTouched(k fido.Key) {
-	r.offer(k.ID, func(o *Offer) { o.State = OfferDone })
+func (r *Request) showTouched(ctx context.Context, k fido.Key) {
+	r.offerWhile(ctx, k.ID, func(o *Offer) { o.State = OfferDone })
 }
 
 // showQueue says why the key does not blink for this request.
-func (r *Request) showQueue(k fido.Key, s claimState, others []string) {
+func (r *Request) showQueue(ctx context.Context, k fido.Key, s claimState, others []string) {
 	state, note := OfferPick, fmt.Sprintf("The key “%s” was wanted for another request: press Enter to use it for this one", k.Name)
 	switch {
 	case s == claimPaused:
@@ -166,5 +167,5 @@ func (r *Request) showQueue(k fido.Key, s claimState, others []string) {
 	case len(others) > 0:
 		note = fmt.Sprintf("The key “%s” is also wanted for: %s. Press Enter to use it for this request", k.Name, strings.Join(others, ", "))
 	}
-	r.offer(k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = state, k.Name, note })
+	r.offerWhile(ctx, k.ID, func(o *Offer) { o.State, o.KeyName, o.Note = state, k.Name, note })
 }
