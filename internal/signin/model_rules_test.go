@@ -323,6 +323,8 @@ func (m *model) weigh(q *asked, c typedCode) (e evidence, right bool, word strin
 	}
 	offered := e.method != "" && (q.methods[e.method] || !c.token) && q.enough(e)
 	switch {
+	case c.token && q.token != "" && q.token != u.token && q.enough(e):
+		return e, false, "gone" // no code of a token that was taken away can be right: nothing to count
 	case offered && c.right && q.kind != "sign-in" && !maps.Equal(u.names, q.methods):
 		return e, false, "changed"
 	case offered && c.token && u.totp() && m.wall().Before(m.latest.Add(-5*time.Minute)):

@@ -157,7 +157,7 @@ func (m *model) describe(q *asked) {
 	q.need = max(q.require, q.rule.require)
 	q.raised = q.require != policy.None
 	q.strongest = m.users[q.user].strongest()
-	q.methods = map[string]bool{}
+	q.methods, q.token = map[string]bool{}, m.users[q.user].token
 	for id := range m.users[q.user].names {
 		q.methods[id] = true
 	}

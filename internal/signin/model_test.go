@@ -186,6 +186,7 @@ type asked struct {
 	quiet                   bool // it was ended from elsewhere
 	strongest               policy.Strength
 	methods                 map[string]bool
+	token                   string // the one among them
 	number                  string
 	timeout, until          time.Duration
 	leave                   context.CancelFunc
