@@ -55,7 +55,7 @@ var rules = []rule{
 	{
 		of:     []string{"..."},
 		except: []string{"internal/bench"},
-		never:  []string{"internal/testbus", "internal/archtest", "internal/bench"},
+		never:  []string{"internal/testbus", "internal/store/storetest", "internal/archtest", "internal/bench"},
 		reason: "what serves tests and measurements stays out of the programs",
 	},
 	{
@@ -185,7 +185,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"..."},
-		except: []string{"internal/testbus"},
+		except: []string{"internal/testbus", "internal/store/storetest"},
 		never:  []string{"testing", "testing/..."},
 		reason: "what only tests need stands in test files",
 	},
@@ -269,7 +269,7 @@ func TestFobdIsPureGo(t *testing.T) {
 
 // impure tells of the packages that fobd may not contain.
 func impure(closure []pkg) (broken []string) {
-	forbidden := []string{"internal/virtual/...", "internal/testbus", "internal/archtest", "internal/bench", "internal/fido/libfido", "internal/pcsc", "tray/..."}
+	forbidden := []string{"internal/virtual/...", "internal/testbus", "internal/store/storetest", "internal/archtest", "internal/bench", "internal/fido/libfido", "internal/pcsc", "tray/..."}
 	for _, p := range closure {
 		if !p.Standard && (len(p.CgoFiles) > 0 || slices.Contains(p.Imports, "C")) {
 			broken = append(broken, fmt.Sprintf("fobd contains %s, which has C in it: fobd holds the secrets, so it loads no C code that a hostile device could reach", p.ImportPath))

@@ -33,7 +33,7 @@ func TestDrop(t *testing.T) {
 		t.Run("drops "+tt.name, func(t *testing.T) {
 			d := open(t)
 			d.add(several...)
-			d.update(func(tx *store.Tx) error {
+			d.Write(func(tx *store.Tx) error {
 				n, err := tt.drop(tx)
 				if n != tt.n {
 					t.Errorf("%d are dropped, want %d", n, tt.n)
@@ -48,14 +48,14 @@ func TestDrop(t *testing.T) {
 	t.Run("lists none that has expired", func(t *testing.T) {
 		d := open(t)
 		d.add(several...)
-		if d.now = noon.Add(time.Hour); d.ids(1000) != "g1 g2" {
+		if d.Now.Wall = noon.Add(time.Hour); d.ids(1000) != "g1 g2" {
 			t.Errorf("there are %q", d.ids(1000))
 		}
 	})
 	t.Run("revokes one, once, and nobody else's", func(t *testing.T) {
 		d := open(t)
 		d.add(several...)
-		d.update(func(tx *store.Tx) error {
+		d.Write(func(tx *store.Tx) error {
 			for _, id := range []string{"x1", "", "g"} {
 				if _, err := grant.Revoke(tx, 1000, id); !errors.Is(err, grant.ErrNotFound) {
 					t.Errorf("revoking %q: %v", id, err)
@@ -78,7 +78,7 @@ func TestDrop(t *testing.T) {
 func TestDamage(t *testing.T) {
 	at := []byte{0, 0, 3, 0xe8, 'g', '1'} // where the sample stands
 	put := func(d *desk, v any) {
-		d.update(func(tx *store.Tx) error { return store.NewBucket[any]("grants").Put(tx, at, v) })
+		d.Write(func(tx *store.Tx) error { return store.NewBucket[any]("grants").Put(tx, at, v) })
 	}
 	for name, v := range map[string]any{
 		"that cannot be read":     map[string]any{"uid": "a thousand"},
@@ -109,7 +109,7 @@ func TestDamage(t *testing.T) {
 		t.Run(name+" takes away a grant that cannot be read", func(t *testing.T) {
 			d := open(t)
 			put(d, 5)
-			d.update(drop)
+			d.Write(drop)
 			if _, err := d.find(sample()); !errors.Is(err, grant.ErrNone) {
 				t.Errorf("got %v", err)
 			}

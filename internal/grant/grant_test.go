@@ -3,7 +3,6 @@ package grant_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,28 +11,17 @@ import (
 	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/store/storetest"
 )
 
 const day = 24 * time.Hour
 
-var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+var noon = storetest.Noon
 
 // desk is a database at a time that the test sets.
-type desk struct {
-	*store.Store
-	t   *testing.T
-	now time.Time
-}
+type desk struct{ *storetest.Desk }
 
-func open(t *testing.T) *desk {
-	t.Helper()
-	s, err := store.Open(filepath.Join(t.TempDir(), "fob.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return &desk{Store: s, t: t, now: noon}
-}
+func open(t *testing.T) *desk { t.Helper(); return &desk{storetest.Open(t)} }
 
 // sample is alice's grant for ssh, made at noon for 90 days.
 func sample() grant.Grant {
@@ -43,36 +31,29 @@ func sample() grant.Grant {
 	}
 }
 
-func (d *desk) update(fn func(*store.Tx) error) {
-	d.t.Helper()
-	if err := d.Update(d.t.Context(), fn); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
 func (d *desk) add(all ...grant.Grant) {
-	d.t.Helper()
+	d.T.Helper()
 	for _, g := range all {
-		d.update(func(tx *store.Tx) error { _, err := grant.Add(tx, g); return err })
+		d.Write(func(tx *store.Tx) error { _, err := grant.Add(tx, g); return err })
 	}
 }
 
 // find looks for the grant that spares what g is for.
 func (d *desk) find(g grant.Grant) (found grant.Grant, err error) {
-	d.t.Helper()
+	d.T.Helper()
 	if e := d.View(func(tx *store.Tx) error {
-		found, err = grant.Find(tx, g.UID, g.User, g.Service, g.Origin, g.SSHKey, d.now)
+		found, err = grant.Find(tx, g.UID, g.User, g.Service, g.Origin, g.SSHKey, d.Now.Wall)
 		return nil
 	}); e != nil {
-		d.t.Fatal(e)
+		d.T.Fatal(e)
 	}
 	return found, err
 }
 
 func (d *desk) use(g grant.Grant) (used grant.Grant, err error) {
-	d.t.Helper()
-	err = d.Update(d.t.Context(), func(tx *store.Tx) (err error) {
-		used, err = grant.Use(tx, g, d.now)
+	d.T.Helper()
+	err = d.Update(d.T.Context(), func(tx *store.Tx) (err error) {
+		used, err = grant.Use(tx, g, d.Now.Wall)
 		return err
 	})
 	return used, err
@@ -80,16 +61,16 @@ func (d *desk) use(g grant.Grant) (used grant.Grant, err error) {
 
 // ids lists a user's grants.
 func (d *desk) ids(uid uint32) string {
-	d.t.Helper()
+	d.T.Helper()
 	var ids []string
 	if err := d.View(func(tx *store.Tx) error {
-		all, err := grant.List(tx, uid, d.now)
+		all, err := grant.List(tx, uid, d.Now.Wall)
 		for _, g := range all {
 			ids = append(ids, g.ID)
 		}
 		return err
 	}); err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return strings.Join(ids, " ")
 }
@@ -152,9 +133,9 @@ func TestClocks(t *testing.T) {
 			d := open(t)
 			d.add(sample())
 			if !tt.noted.IsZero() {
-				d.update(func(tx *store.Tx) error { return clock.Note(tx, tt.noted) })
+				d.Write(func(tx *store.Tx) error { return clock.Note(tx, tt.noted) })
 			}
-			d.now = tt.now
+			d.Now.Wall = tt.now
 			_, err := d.find(sample())
 			_, useErr := d.use(sample())
 			for _, err := range []error{err, useErr} {
@@ -167,11 +148,11 @@ func TestClocks(t *testing.T) {
 	t.Run("does not hold long before it was last used", func(t *testing.T) {
 		d := open(t)
 		d.add(sample())
-		d.now = noon.Add(10 * day)
+		d.Now.Wall = noon.Add(10 * day)
 		if _, err := d.use(sample()); err != nil {
 			t.Fatal(err)
 		}
-		d.now = noon.Add(9 * day)
+		d.Now.Wall = noon.Add(9 * day)
 		if _, err := d.find(sample()); !errors.Is(err, grant.ErrNone) {
 			t.Errorf("got %v", err)
 		}
@@ -240,7 +221,7 @@ func TestAdd(t *testing.T) {
 		for n := range grant.MaxPerUser {
 			d.add(nth(n))
 		}
-		d.now = noon.Add(day)
+		d.Now.Wall = noon.Add(day)
 		if _, err := d.use(nth(0)); err != nil {
 			t.Fatal(err)
 		}
@@ -263,8 +244,8 @@ func TestAdd(t *testing.T) {
 				}
 			}))
 		}
-		d.now = noon.Add(day)
-		d.add(with(func(g *grant.Grant) { g.Made, g.Origin = d.now, "198.51.100.7" }))
+		d.Now.Wall = noon.Add(day)
+		d.add(with(func(g *grant.Grant) { g.Made, g.Origin = d.Now.Wall, "198.51.100.7" }))
 		if ids := d.ids(1000); len(strings.Fields(ids)) != grant.MaxPerUser || strings.Contains(ids, "n40") {
 			t.Errorf("there are %s", ids)
 		}
@@ -276,12 +257,12 @@ func TestUse(t *testing.T) {
 		d := open(t)
 		d.add(sample())
 		for n := range uint64(3) {
-			d.now = noon.Add(time.Duration(n+1) * time.Hour)
+			d.Now.Wall = noon.Add(time.Duration(n+1) * time.Hour)
 			g, err := d.find(sample())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if g, err = d.use(g); err != nil || g.Uses != n+1 || !g.Used.Equal(d.now) {
+			if g, err = d.use(g); err != nil || g.Uses != n+1 || !g.Used.Equal(d.Now.Wall) {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		}
@@ -292,19 +273,19 @@ func TestUse(t *testing.T) {
 	t.Run("never goes back in time", func(t *testing.T) {
 		d := open(t)
 		d.add(sample())
-		d.now = noon.Add(time.Hour)
+		d.Now.Wall = noon.Add(time.Hour)
 		_, _ = d.use(sample())
-		d.now = noon.Add(58 * time.Minute)
+		d.Now.Wall = noon.Add(58 * time.Minute)
 		if g, err := d.use(sample()); err != nil || !g.Used.Equal(noon.Add(time.Hour)) || g.Uses != 2 {
 			t.Errorf("got %+v, %v", g, err)
 		}
 	})
 	for name, lose := range map[string]func(*desk){
 		"was revoked meanwhile": func(d *desk) {
-			d.update(func(tx *store.Tx) error { _, err := grant.Revoke(tx, 1000, "g1"); return err })
+			d.Write(func(tx *store.Tx) error { _, err := grant.Revoke(tx, 1000, "g1"); return err })
 		},
 		"was replaced meanwhile": func(d *desk) { d.add(with(func(g *grant.Grant) { g.ID = "g2" })) },
-		"has expired meanwhile":  func(d *desk) { d.now = noon.Add(90 * day) },
+		"has expired meanwhile":  func(d *desk) { d.Now.Wall = noon.Add(90 * day) },
 		"is for something else meanwhile": func(d *desk) {
 			d.add(with(func(g *grant.Grant) { g.Service = "pam:sudo" }))
 		},

@@ -2,62 +2,26 @@ package lockout_test
 
 import (
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/store/storetest"
 )
 
-// door is a database with a clock that the test sets.
-type door struct {
-	*store.Store
-	t    *testing.T
-	path string
-	now  clock.Moment
-}
+// door is a database at a time that the test sets.
+type door struct{ *storetest.Desk }
 
-func open(t *testing.T) *door {
-	t.Helper()
-	d := &door{t: t, path: filepath.Join(t.TempDir(), "fob.db")}
-	d.now = clock.Moment{Wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Boot: time.Hour, BootID: "one"}
-	d.reopen()
-	t.Cleanup(func() { _ = d.Close() })
-	return d
-}
-
-func (d *door) reopen() {
-	d.t.Helper()
-	if d.Store != nil {
-		if err := d.Close(); err != nil {
-			d.t.Fatal(err)
-		}
-	}
-	var err error
-	if d.Store, err = store.Open(d.path, store.Options{}); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d *door) pass(by time.Duration) {
-	d.now.Wall, d.now.Boot = d.now.Wall.Add(by), d.now.Boot+by
-}
-
-func (d *door) update(fn func(*store.Tx) error) {
-	d.t.Helper()
-	if err := d.Update(d.t.Context(), fn); err != nil {
-		d.t.Fatal(err)
-	}
-}
+func open(t *testing.T) *door { t.Helper(); return &door{storetest.Open(t)} }
 
 // wrong types so many wrong codes and returns the lock that the last one brought.
 func (d *door) wrong(n int, from lockout.From) (locked *lockout.Locked) {
-	d.t.Helper()
+	d.T.Helper()
 	for range n {
-		d.update(func(tx *store.Tx) (err error) {
-			locked, err = lockout.Wrong(tx, 1000, from, d.now)
+		d.Write(func(tx *store.Tx) (err error) {
+			locked, err = lockout.Wrong(tx, 1000, from, d.Now)
 			return err
 		})
 	}
@@ -65,23 +29,23 @@ func (d *door) wrong(n int, from lockout.From) (locked *lockout.Locked) {
 }
 
 func (d *door) check(from lockout.From) (err error) {
-	d.t.Helper()
+	d.T.Helper()
 	if e := d.View(func(tx *store.Tx) error {
-		err = lockout.Check(tx, 1000, from, d.now)
+		err = lockout.Check(tx, 1000, from, d.Now)
 		return nil
 	}); e != nil {
-		d.t.Fatal(e)
+		d.T.Fatal(e)
 	}
 	return err
 }
 
 func (d *door) left(from lockout.From) time.Duration {
-	d.t.Helper()
+	d.T.Helper()
 	var locked *lockout.Locked
 	if err := d.check(from); errors.As(err, &locked) {
 		return locked.Left
 	} else if err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return 0
 }
@@ -98,11 +62,11 @@ func TestLockout(t *testing.T) {
 		if err := d.check(lockout.Local); !errors.Is(err, lockout.ErrLocked) {
 			t.Fatalf("got %v", err)
 		}
-		d.pass(15*time.Minute - time.Second)
+		d.Pass(15*time.Minute - time.Second)
 		if d.left(lockout.Local) != time.Second {
 			t.Errorf("a second before the end %v are left", d.left(lockout.Local))
 		}
-		d.pass(time.Second)
+		d.Pass(time.Second)
 		if err := d.check(lockout.Local); err != nil {
 			t.Errorf("at the end: %v", err)
 		}
@@ -113,15 +77,15 @@ func TestLockout(t *testing.T) {
 			if l := d.wrong(10, lockout.Local); l == nil || l.Left != want {
 				t.Fatalf("got %+v, want %v", l, want)
 			}
-			d.pass(want)
+			d.Pass(want)
 		}
 	})
 	t.Run("a right code begins anew", func(t *testing.T) {
 		d := open(t)
 		d.wrong(10, lockout.Local)
-		d.pass(15 * time.Minute)
+		d.Pass(15 * time.Minute)
 		d.wrong(9, lockout.Local)
-		d.update(func(tx *store.Tx) error { return lockout.Right(tx, 1000, lockout.Local) })
+		d.Write(func(tx *store.Tx) error { return lockout.Right(tx, 1000, lockout.Local) })
 		if d.wrong(9, lockout.Local) != nil {
 			t.Fatal("wrong codes before a right one count")
 		}
@@ -139,13 +103,13 @@ func TestLockout(t *testing.T) {
 	t.Run("one user's codes are not another's", func(t *testing.T) {
 		d := open(t)
 		d.wrong(10, lockout.Local)
-		d.update(func(tx *store.Tx) error { return lockout.Check(tx, 1001, lockout.Local, d.now) })
+		d.Write(func(tx *store.Tx) error { return lockout.Check(tx, 1001, lockout.Local, d.Now) })
 	})
 	t.Run("an administrator lifts both", func(t *testing.T) {
 		d := open(t)
 		d.wrong(10, lockout.Local)
 		d.wrong(10, lockout.Remote)
-		d.update(func(tx *store.Tx) error { return lockout.Lift(tx, 1000) })
+		d.Write(func(tx *store.Tx) error { return lockout.Lift(tx, 1000) })
 		if err := errors.Join(d.check(lockout.Local), d.check(lockout.Remote)); err != nil {
 			t.Error(err)
 		}
@@ -153,7 +117,7 @@ func TestLockout(t *testing.T) {
 	t.Run("survives a restart of the daemon", func(t *testing.T) {
 		d := open(t)
 		d.wrong(10, lockout.Local)
-		d.reopen()
+		d.Reopen()
 		if d.left(lockout.Local) != 15*time.Minute {
 			t.Errorf("%v are left", d.left(lockout.Local))
 		}
@@ -166,19 +130,19 @@ func TestClocks(t *testing.T) {
 		move func(*door)
 		want time.Duration
 	}{
-		{"within a boot a clock set forward opens nothing", func(d *door) { d.now.Wall = d.now.Wall.Add(365 * 24 * time.Hour) }, 15 * time.Minute},
-		{"within a boot a clock set back locks no longer", func(d *door) { d.now.Wall = d.now.Wall.Add(-time.Hour) }, 15 * time.Minute},
-		{"sleep counts", func(d *door) { d.now.Boot += 10 * time.Minute }, 5 * time.Minute},
+		{"within a boot a clock set forward opens nothing", func(d *door) { d.Now.Wall = d.Now.Wall.Add(365 * 24 * time.Hour) }, 15 * time.Minute},
+		{"within a boot a clock set back locks no longer", func(d *door) { d.Now.Wall = d.Now.Wall.Add(-time.Hour) }, 15 * time.Minute},
+		{"sleep counts", func(d *door) { d.Now.Boot += 10 * time.Minute }, 5 * time.Minute},
 		{"after a reboot the wall clock counts", func(d *door) {
-			d.now = clock.Moment{Wall: d.now.Wall.Add(10 * time.Minute), Boot: time.Second, BootID: "two"}
+			d.Now = clock.Moment{Wall: d.Now.Wall.Add(10 * time.Minute), Boot: time.Second, BootID: "two"}
 		}, 5 * time.Minute},
 		{"after a reboot with the clock set back a year it holds an hour and not a year", func(d *door) {
-			d.now = clock.Moment{Wall: d.now.Wall.AddDate(-1, 0, 0), Boot: time.Second, BootID: "two"}
+			d.Now = clock.Moment{Wall: d.Now.Wall.AddDate(-1, 0, 0), Boot: time.Second, BootID: "two"}
 		}, time.Hour - time.Second},
 		{"a lock that was made while the clock was wrong holds an hour of a later boot", func(d *door) {
-			d.now = clock.Moment{Wall: d.now.Wall.AddDate(-10, 0, 0), Boot: time.Hour, BootID: "two"}
+			d.Now = clock.Moment{Wall: d.Now.Wall.AddDate(-10, 0, 0), Boot: time.Hour, BootID: "two"}
 		}, 0},
-		{"where boots cannot be told apart the wall clock counts", func(d *door) { d.now.BootID, d.now.Boot = "", time.Second }, 15 * time.Minute},
+		{"where boots cannot be told apart the wall clock counts", func(d *door) { d.Now.BootID, d.Now.Boot = "", time.Second }, 15 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t)

@@ -104,7 +104,7 @@ func TestFormIsKept(t *testing.T) {
 		t.Errorf("it is %s, want %s", got, want)
 	}
 	kept := store.NewBucket[struct{ Hash []byte }]("recovery-codes")
-	d.update(func(tx *store.Tx) error {
+	d.Write(func(tx *store.Tx) error {
 		at := []byte{0, 0, 3, 0xe8, 0, 0, 0, 0}
 		for item, err := range kept.All(tx, at[:4]) {
 			if err != nil || len(item.Key) != len(at) || len(item.Value.Hash) != 32 || !bytes.Equal(item.Key[4:], item.Value.Hash[:4]) {

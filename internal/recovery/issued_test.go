@@ -17,36 +17,36 @@ import (
 
 // issue gives alice, uid 1000, a one-time code.
 func (d *desk) issue(valid time.Duration) (code *secret.Secret) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) (err error) {
-		code, _, err = recovery.Issue(tx, 1000, "alice", 0, valid, rand.Reader, d.now)
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) (err error) {
+		code, _, err = recovery.Issue(tx, 1000, "alice", 0, valid, rand.Reader, d.Now)
 		return err
 	})
 	return code
 }
 
 func (d *desk) check(user string, code *secret.Secret) (err error) {
-	d.t.Helper()
+	d.T.Helper()
 	if e := d.View(func(tx *store.Tx) error {
-		_, err = recovery.CheckIssued(tx, 1000, user, code, d.now)
+		_, err = recovery.CheckIssued(tx, 1000, user, code, d.Now)
 		return nil
 	}); e != nil {
-		d.t.Fatal(e)
+		d.T.Fatal(e)
 	}
 	return err
 }
 
 func (d *desk) spendIssued(code *secret.Secret) error {
-	return d.Update(d.t.Context(), func(tx *store.Tx) error { return recovery.SpendIssued(tx, 1000, "alice", code, d.now) })
+	return d.Update(d.T.Context(), func(tx *store.Tx) error { return recovery.SpendIssued(tx, 1000, "alice", code, d.Now) })
 }
 
 func (d *desk) issued() (issued recovery.Issued, there bool) {
-	d.t.Helper()
+	d.T.Helper()
 	if err := d.View(func(tx *store.Tx) (err error) {
-		issued, there, err = recovery.IssuedTo(tx, 1000, d.now)
+		issued, there, err = recovery.IssuedTo(tx, 1000, d.Now)
 		return err
 	}); err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return issued, there
 }
@@ -98,18 +98,18 @@ func TestIssued(t *testing.T) {
 		if _, there := d.issued(); there {
 			t.Error("there is one that nobody issued")
 		}
-		d.update(func(tx *store.Tx) error {
-			_, issued, err := recovery.Issue(tx, 1000, "alice", 42, 2*time.Hour, rand.Reader, d.now)
-			want := recovery.Issued{UID: 1000, User: "alice", IssuedBy: 42, Made: d.now.Wall, Until: d.now.Wall.Add(2 * time.Hour), BootUntil: 3 * time.Hour, BootID: "one"}
+		d.Write(func(tx *store.Tx) error {
+			_, issued, err := recovery.Issue(tx, 1000, "alice", 42, 2*time.Hour, rand.Reader, d.Now)
+			want := recovery.Issued{UID: 1000, User: "alice", IssuedBy: 42, Made: d.Now.Wall, Until: d.Now.Wall.Add(2 * time.Hour), BootUntil: 3 * time.Hour, BootID: "one"}
 			if issued != want {
 				t.Errorf("got %+v", issued)
 			}
 			return err
 		})
-		if issued, there := d.issued(); !there || issued.IssuedBy != 42 || !issued.Until.Equal(d.now.Wall.Add(2*time.Hour)) {
+		if issued, there := d.issued(); !there || issued.IssuedBy != 42 || !issued.Until.Equal(d.Now.Wall.Add(2*time.Hour)) {
 			t.Errorf("got %+v, %t", issued, there)
 		}
-		d.pass(2 * time.Hour)
+		d.Pass(2 * time.Hour)
 		if _, there := d.issued(); there {
 			t.Error("it is there after its end")
 		}
@@ -126,7 +126,7 @@ func TestIssued(t *testing.T) {
 		d := open(t)
 		code := d.issue(time.Hour)
 		for range 2 {
-			d.update(func(tx *store.Tx) error { return recovery.Withdraw(tx, 1000) })
+			d.Write(func(tx *store.Tx) error { return recovery.Withdraw(tx, 1000) })
 		}
 		if err := d.check("alice", code); !errors.Is(err, recovery.ErrWrong) {
 			t.Errorf("got %v", err)
@@ -137,7 +137,7 @@ func TestIssued(t *testing.T) {
 		code := d.issue(time.Hour)
 		printed := d.make(1000, rand.Reader)[0]
 		other := func(uid uint32, user string) error {
-			return d.View(func(tx *store.Tx) error { _, err := recovery.CheckIssued(tx, uid, user, code, d.now); return err })
+			return d.View(func(tx *store.Tx) error { _, err := recovery.CheckIssued(tx, uid, user, code, d.Now); return err })
 		}
 		_, asRecovery := d.spend(1000, code)
 		for name, err := range map[string]error{
@@ -159,7 +159,7 @@ func TestIssued(t *testing.T) {
 	t.Run("who does not know it is not told that it has expired", func(t *testing.T) {
 		d := open(t)
 		code := d.issue(time.Hour)
-		d.pass(time.Hour)
+		d.Pass(time.Hour)
 		if err := d.check("alice", word("0000-0000-0000-0000")); !errors.Is(err, recovery.ErrWrong) {
 			t.Errorf("got %v", err)
 		}
@@ -171,7 +171,7 @@ func TestIssued(t *testing.T) {
 		t.Run("is not issued for "+valid.String(), func(t *testing.T) {
 			d := open(t)
 			err := d.Update(t.Context(), func(tx *store.Tx) error {
-				_, _, err := recovery.Issue(tx, 1000, "alice", 0, valid, rand.Reader, d.now)
+				_, _, err := recovery.Issue(tx, 1000, "alice", 0, valid, rand.Reader, d.Now)
 				return err
 			})
 			if !errors.Is(err, recovery.ErrValid) {
@@ -181,13 +181,13 @@ func TestIssued(t *testing.T) {
 	}
 	t.Run("is issued to nobody without a name, or with one without end, or without randomness", func(t *testing.T) {
 		d := open(t)
-		d.update(func(tx *store.Tx) error {
+		d.Write(func(tx *store.Tx) error {
 			for _, user := range []string{"", strings.Repeat("a", 1<<20)} {
-				if _, _, err := recovery.Issue(tx, 1000, user, 0, time.Hour, rand.Reader, d.now); err == nil {
+				if _, _, err := recovery.Issue(tx, 1000, user, 0, time.Hour, rand.Reader, d.Now); err == nil {
 					t.Errorf("it is, to %.10q", user)
 				}
 			}
-			if code, _, err := recovery.Issue(tx, 1000, "alice", 0, time.Hour, failing{}, d.now); err == nil || code != nil {
+			if code, _, err := recovery.Issue(tx, 1000, "alice", 0, time.Hour, failing{}, d.Now); err == nil || code != nil {
 				t.Errorf("it is, without randomness: %v", err)
 			}
 			return nil
@@ -200,32 +200,32 @@ func TestIssued(t *testing.T) {
 
 func TestIssuedByTheClock(t *testing.T) {
 	reboot := func(d *desk, wall time.Duration) {
-		d.now = clock.Moment{Wall: d.now.Wall.Add(wall), Boot: time.Second, BootID: "two"}
+		d.Now = clock.Moment{Wall: d.Now.Wall.Add(wall), Boot: time.Second, BootID: "two"}
 	}
 	for _, tt := range []struct {
 		name string
 		move func(*desk)
 		want error
 	}{
-		{"holds until a second before its end", func(d *desk) { d.pass(time.Hour - time.Second) }, nil},
-		{"ends at its end", func(d *desk) { d.pass(time.Hour) }, recovery.ErrExpired},
+		{"holds until a second before its end", func(d *desk) { d.Pass(time.Hour - time.Second) }, nil},
+		{"ends at its end", func(d *desk) { d.Pass(time.Hour) }, recovery.ErrExpired},
 		{"within a boot a clock set back lengthens nothing", func(d *desk) {
-			d.pass(time.Hour)
-			d.now.Wall = d.now.Wall.Add(-time.Hour)
+			d.Pass(time.Hour)
+			d.Now.Wall = d.Now.Wall.Add(-time.Hour)
 		}, recovery.ErrExpired},
-		{"within a boot a clock set forward ends nothing", func(d *desk) { d.now.Wall = d.now.Wall.AddDate(1, 0, 0) }, nil},
-		{"sleep counts", func(d *desk) { d.now.Boot += time.Hour }, recovery.ErrExpired},
-		{"a boot clock that went back ends it", func(d *desk) { d.now.Boot -= time.Second }, recovery.ErrExpired},
+		{"within a boot a clock set forward ends nothing", func(d *desk) { d.Now.Wall = d.Now.Wall.AddDate(1, 0, 0) }, nil},
+		{"sleep counts", func(d *desk) { d.Now.Boot += time.Hour }, recovery.ErrExpired},
+		{"a boot clock that went back ends it", func(d *desk) { d.Now.Boot -= time.Second }, recovery.ErrExpired},
 		{"after a reboot the wall clock counts", func(d *desk) { reboot(d, time.Hour-time.Second) }, nil},
 		{"after a reboot it ends at its end", func(d *desk) { reboot(d, time.Hour) }, recovery.ErrExpired},
 		{"after a reboot with the clock set back it has ended", func(d *desk) { reboot(d, -time.Second) }, recovery.ErrExpired},
 		{"after a reboot with the clock below what it has shown it has ended", func(d *desk) {
-			d.update(func(tx *store.Tx) error { return clock.Note(tx, d.now.Wall.Add(2*time.Hour)) })
+			d.Write(func(tx *store.Tx) error { return clock.Note(tx, d.Now.Wall.Add(2*time.Hour)) })
 			reboot(d, time.Minute)
 		}, recovery.ErrExpired},
-		{"where boots cannot be told apart the wall clock counts", func(d *desk) { d.now.BootID, d.now.Boot = "", time.Second }, nil},
+		{"where boots cannot be told apart the wall clock counts", func(d *desk) { d.Now.BootID, d.Now.Boot = "", time.Second }, nil},
 		{"where boots cannot be told apart it ends at its end", func(d *desk) {
-			d.now.BootID, d.now.Wall = "", d.now.Wall.Add(time.Hour)
+			d.Now.BootID, d.Now.Wall = "", d.Now.Wall.Add(time.Hour)
 		}, recovery.ErrExpired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -247,9 +247,9 @@ func TestIssuedByTheClock(t *testing.T) {
 
 func TestIssuedWithoutABootID(t *testing.T) {
 	d := open(t)
-	d.now.BootID = ""
+	d.Now.BootID = ""
 	code := d.issue(time.Hour)
-	d.now = clock.Moment{Wall: d.now.Wall.Add(2 * time.Hour), Boot: d.now.Boot + time.Minute} // of a later boot, perhaps
+	d.Now = clock.Moment{Wall: d.Now.Wall.Add(2 * time.Hour), Boot: d.Now.Boot + time.Minute} // of a later boot, perhaps
 	if err := d.check("alice", code); !errors.Is(err, recovery.ErrExpired) {
 		t.Errorf("two readings without a boot count as of one: %v", err)
 	}
@@ -261,7 +261,7 @@ func TestHashesOfOneUseAreNotAnothers(t *testing.T) {
 	d.issue(time.Hour)
 	printed := d.make(1000, rand.Reader)[0]
 	type record = map[string]any
-	d.update(func(tx *store.Tx) error {
+	d.Write(func(tx *store.Tx) error {
 		issues := store.NewBucket[record]("one-time-codes")
 		at := []byte{0, 0, 3, 0xe8}
 		issued, err := issues.Get(tx, at)
@@ -276,7 +276,7 @@ func TestHashesOfOneUseAreNotAnothers(t *testing.T) {
 			if err := issues.Put(tx, at, issued); err != nil {
 				return err
 			}
-			if _, err := recovery.CheckIssued(tx, 1000, "alice", printed, d.now); !errors.Is(err, recovery.ErrWrong) {
+			if _, err := recovery.CheckIssued(tx, 1000, "alice", printed, d.Now); !errors.Is(err, recovery.ErrWrong) {
 				t.Errorf("got %v", err)
 			}
 		}

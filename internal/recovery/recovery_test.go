@@ -8,76 +8,49 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/store/storetest"
 )
 
-// desk is a database with a clock that the test sets.
-type desk struct {
-	*store.Store
-	t    *testing.T
-	path string
-	now  clock.Moment
-}
+// desk is a database at a time that the test sets.
+type desk struct{ *storetest.Desk }
 
-func open(t *testing.T) *desk {
-	t.Helper()
-	d := &desk{t: t, path: filepath.Join(t.TempDir(), "fob.db")}
-	d.now = clock.Moment{Wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Boot: time.Hour, BootID: "one"}
-	var err error
-	if d.Store, err = store.Open(d.path, store.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
-}
-
-func (d *desk) pass(by time.Duration) {
-	d.now.Wall, d.now.Boot = d.now.Wall.Add(by), d.now.Boot+by
-}
-
-func (d *desk) update(fn func(*store.Tx) error) {
-	d.t.Helper()
-	if err := d.Update(d.t.Context(), fn); err != nil {
-		d.t.Fatal(err)
-	}
-}
+func open(t *testing.T) *desk { t.Helper(); return &desk{storetest.Open(t)} }
 
 func (d *desk) make(uid uint32, random io.Reader) (codes []*secret.Secret) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) (err error) {
-		codes, err = recovery.Make(tx, uid, random, d.now.Wall)
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) (err error) {
+		codes, err = recovery.Make(tx, uid, random, d.Now.Wall)
 		return err
 	})
 	if len(codes) != recovery.Count {
-		d.t.Fatalf("%d codes are made", len(codes))
+		d.T.Fatalf("%d codes are made", len(codes))
 	}
 	return codes
 }
 
 func (d *desk) spend(uid uint32, code *secret.Secret) (left int, err error) {
-	err = d.Update(d.t.Context(), func(tx *store.Tx) (err error) {
-		left, err = recovery.Spend(tx, uid, code, d.now.Wall)
+	err = d.Update(d.T.Context(), func(tx *store.Tx) (err error) {
+		left, err = recovery.Spend(tx, uid, code, d.Now.Wall)
 		return err
 	})
 	return left, err
 }
 
 func (d *desk) left(uid uint32) (n int) {
-	d.t.Helper()
+	d.T.Helper()
 	if err := d.View(func(tx *store.Tx) (err error) {
 		n, err = recovery.Left(tx, uid)
 		return err
 	}); err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return n
 }
@@ -98,8 +71,8 @@ func TestSpend(t *testing.T) {
 	t.Run("rejects a code that was already used, whatever the clock says", func(t *testing.T) {
 		d := open(t)
 		codes := d.make(1000, rand.Reader)
-		for _, now := range []time.Time{{}, d.now.Wall.AddDate(-9, 0, 0), d.now.Wall, d.now.Wall.AddDate(9, 0, 0)} {
-			d.now.Wall = now
+		for _, now := range []time.Time{{}, d.Now.Wall.AddDate(-9, 0, 0), d.Now.Wall, d.Now.Wall.AddDate(9, 0, 0)} {
+			d.Now.Wall = now
 			_, err := d.spend(1000, codes[3])
 			if want := recovery.ErrUsed; now.IsZero() != (err == nil) || err != nil && !errors.Is(err, want) {
 				t.Errorf("at %v: %v", now, err)
@@ -190,7 +163,7 @@ func TestSpend(t *testing.T) {
 						return err
 					}
 				}
-				_, err := recovery.Spend(tx, 1000, code, d.now.Wall)
+				_, err := recovery.Spend(tx, 1000, code, d.Now.Wall)
 				return err // rolls the change back
 			})
 			if !errors.Is(err, recovery.ErrWrong) {
@@ -201,7 +174,7 @@ func TestSpend(t *testing.T) {
 	t.Run("goes on where another code cannot be read", func(t *testing.T) {
 		d := open(t)
 		codes := d.make(1000, rand.Reader)
-		d.update(func(tx *store.Tx) error {
+		d.Write(func(tx *store.Tx) error {
 			return store.NewBucket[any]("recovery-codes").Put(tx, []byte{0, 0, 3, 0xe8, 0, 0, 0, 0}, "nonsense")
 		})
 		if left, err := d.spend(1000, codes[0]); err != nil || left != 9 {
@@ -218,7 +191,7 @@ func TestDamageShowsNoHash(t *testing.T) {
 	d := open(t)
 	code := d.make(1000, rand.Reader)[0]
 	var hashes []string
-	d.update(func(tx *store.Tx) error {
+	d.Write(func(tx *store.Tx) error {
 		kept := store.NewBucket[any]("recovery-codes")
 		for item, err := range kept.All(tx, nil) {
 			if err != nil {
@@ -260,7 +233,7 @@ func TestMake(t *testing.T) {
 			former := d.make(1000, rand.Reader)
 			var codes []*secret.Secret
 			err := d.Update(t.Context(), func(tx *store.Tx) (err error) {
-				codes, err = recovery.Make(tx, 1000, random, d.now.Wall)
+				codes, err = recovery.Make(tx, 1000, random, d.Now.Wall)
 				return err
 			})
 			if err == nil || codes != nil {
@@ -284,12 +257,12 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("no randomness")
 func TestDrop(t *testing.T) {
 	d := open(t)
 	mine, hers := d.make(1000, rand.Reader), d.make(1001, rand.Reader)
-	d.update(func(tx *store.Tx) error { return recovery.Drop(tx, 1000) })
+	d.Write(func(tx *store.Tx) error { return recovery.Drop(tx, 1000) })
 	if _, err := d.spend(1000, mine[0]); !errors.Is(err, recovery.ErrWrong) || d.left(1000) != 0 || d.left(1001) != 10 {
 		t.Errorf("a code that was dropped: %v", err)
 	}
 	issued := d.issue(time.Hour)
-	d.update(recovery.Clear)
+	d.Write(recovery.Clear)
 	if _, err := d.spend(1001, hers[0]); !errors.Is(err, recovery.ErrWrong) {
 		t.Errorf("a recovery code, all cleared: %v", err)
 	}
@@ -310,17 +283,17 @@ func TestNothingShowsACode(t *testing.T) {
 			fmt.Fprintf(&shown, "%+v %v %v\n", err, d.check("alice", code), d.check("bob", code))
 		}
 		if i == 5 { // one that cannot be read
-			d.update(func(tx *store.Tx) error {
+			d.Write(func(tx *store.Tx) error {
 				return store.NewBucket[any]("one-time-codes").Put(tx, []byte{0, 0, 3, 0xe9}, "nonsense")
 			})
 		}
 	}
-	d.update(func(tx *store.Tx) error {
-		issued, there, err := recovery.IssuedTo(tx, 1000, d.now)
+	d.Write(func(tx *store.Tx) error {
+		issued, there, err := recovery.IssuedTo(tx, 1000, d.Now)
 		fmt.Fprintf(&shown, "%+v %t %v\n", issued, there, err)
 		return nil
 	})
-	file, err := os.ReadFile(d.path)
+	file, err := os.ReadFile(d.Path)
 	if err != nil {
 		t.Fatal(err)
 	}

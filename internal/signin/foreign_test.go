@@ -58,51 +58,34 @@ func TestNobodyElsewhereMakesTheDeskWait(t *testing.T) {
 }
 
 func TestOnePlaceIsTheDesks(t *testing.T) {
-	t.Run("for sudo, beside two of her programs and one from elsewhere", func(t *testing.T) {
-		k := newFakeKey("aa")
-		host(t, func(t *testing.T, d *desk) {
-			d.register(k)
-			d.by(d.me, signin.Ask{Service: "one"})
-			d.by(d.me, signin.Ask{Service: "two"})
-			_, _ = d.tryBy(sshd, from("203.0.113.9", ""))
-			if _, err := d.tryBy(sudo, signin.Ask{Service: "pam:sudo"}); err != nil {
-				t.Errorf("sudo at the desk: %v", err)
-			}
-		}, k)
-	})
-	t.Run("for her programs, beside two of hers from elsewhere", func(t *testing.T) {
-		k := newFakeKey("aa")
-		host(t, func(t *testing.T, d *desk) {
-			d.register(k)
-			_, _ = d.tryBy(ssh, signin.Ask{Service: "one"})
-			_, _ = d.tryBy(ssh, signin.Ask{Service: "two"})
-			if _, err := d.tryBy(d.me, signin.Ask{Service: "mailer"}); err != nil {
-				t.Errorf("her program at the desk: %v", err)
-			}
-		}, k)
-	})
-	t.Run("for her programs, beside two strangers'", func(t *testing.T) {
-		k := newFakeKey("aa")
-		host(t, func(t *testing.T, d *desk) {
-			d.register(k)
-			_, _ = d.tryBy(bob, signin.Ask{Service: "one"})
-			_, _ = d.tryBy(web, signin.Ask{Service: "two"})
-			if _, err := d.tryBy(d.me, signin.Ask{Service: "mailer"}); err != nil {
-				t.Errorf("her program at the desk: %v", err)
-			}
-		}, k)
-	})
-	t.Run("strangers do not keep her out from elsewhere", func(t *testing.T) {
-		k := newFakeKey("aa")
-		host(t, func(t *testing.T, d *desk) {
-			d.register(k)
-			_, _ = d.tryBy(bob, signin.Ask{Service: "one"})
-			_, _ = d.tryBy(web, signin.Ask{Service: "two"})
-			if _, err := d.tryBy(sshd, from("192.0.2.7", fingerprint)); err != nil {
-				t.Errorf("her sign-in by ssh: %v", err)
-			}
-		}, k)
-	})
+	one, two := signin.Ask{Service: "one"}, signin.Ask{Service: "two"}
+	type begins struct {
+		by  caller.Caller
+		ask signin.Ask
+	}
+	me := caller.Caller{UID: uid, Door: caller.DoorSocket}
+	for name, tt := range map[string]struct {
+		first []begins // of whom some may find no place
+		then  begins   // who has to
+	}{
+		"for sudo, beside two of her programs and one from elsewhere": {[]begins{{me, one}, {me, two}, {sshd, from("203.0.113.9", "")}}, begins{sudo, signin.Ask{Service: "pam:sudo"}}},
+		"for her programs, beside two of hers from elsewhere":         {[]begins{{ssh, one}, {ssh, two}}, begins{me, signin.Ask{Service: "mailer"}}},
+		"for her programs, beside two strangers'":                     {[]begins{{bob, one}, {web, two}}, begins{me, signin.Ask{Service: "mailer"}}},
+		"strangers do not keep her out from elsewhere":                {[]begins{{bob, one}, {web, two}}, begins{sshd, from("192.0.2.7", fingerprint)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newFakeKey("aa")
+			host(t, func(t *testing.T, d *desk) {
+				d.register(k)
+				for _, b := range tt.first {
+					_, _ = d.tryBy(b.by, b.ask)
+				}
+				if _, err := d.tryBy(tt.then.by, tt.then.ask); err != nil {
+					t.Error(err)
+				}
+			}, k)
+		})
+	}
 }
 
 // Whoever has a range of subordinate ids (/etc/subuid) has 65536 uids.

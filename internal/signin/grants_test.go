@@ -26,6 +26,19 @@ func (d *desk) remembers(k *fakeKey, a signin.Ask) signin.View {
 	return d.approves(k, r)
 }
 
+// remembersCode is remembers with a token's code for the tap.
+func (d *desk) remembersCode(f *fob, a signin.Ask) {
+	d.t.Helper()
+	r := d.by(sshd, a)
+	if err := d.Remember(d.t.Context(), d.me, r.ID(), true); err != nil {
+		d.t.Fatal(err)
+	}
+	d.types(r, f.press())
+	if v := d.wants(r, signin.Approved); v.Grant == "" {
+		d.t.Fatal("not remembered")
+	}
+}
+
 // approves types the number and touches the key.
 func (d *desk) approves(k *fakeKey, r *signin.Request) signin.View {
 	d.t.Helper()

@@ -78,14 +78,7 @@ func TestAGrantEndsWithItsToken(t *testing.T) {
 		d.register(k)
 		f := d.supply("77")
 		a := from("192.0.2.7", fingerprint)
-		r := d.by(sshd, a)
-		if err := d.Remember(t.Context(), d.me, r.ID(), true); err != nil {
-			t.Fatal(err)
-		}
-		d.types(r, f.press())
-		if v := d.wants(r, signin.Approved); v.Grant == "" {
-			t.Fatal("not remembered")
-		}
+		d.remembersCode(f, a)
 		d.wants(d.by(root, signin.Ask{Kind: signin.KindChangeToken, User: "alice", Token: signin.TokenAsk{Serial: "77", Action: signin.TokenDisable}}), signin.Approved)
 		if !d.isAsked(sshd, a) {
 			t.Error("not asked, although the token was disabled (lost, say)")

@@ -439,12 +439,7 @@ func TestAGrantIsWeighedAtEachUse(t *testing.T) {
 		d.register(k)
 		f := d.supply("77")
 		a := from("192.0.2.7", fingerprint)
-		r := d.by(sshd, a)
-		if err := d.Remember(t.Context(), d.me, r.ID(), true); err != nil {
-			t.Fatal(err)
-		}
-		d.types(r, f.press())
-		if v := d.wants(r, signin.Approved); v.Grant == "" || d.isAsked(sshd, a) {
+		if d.remembersCode(f, a); d.isAsked(sshd, a) {
 			t.Fatal("it is not remembered")
 		}
 		d.obey("[service.\"pam:sshd\"]\nrequire = \"key\"\nremember = \"90d\"\n")

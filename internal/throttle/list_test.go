@@ -25,7 +25,7 @@ func TestBounds(t *testing.T) {
 		d.denied(hers)
 		many(throttle.MaxPerKind+5, func(w throttle.Who) {
 			d.denied(w)
-			d.pass(time.Millisecond)
+			d.Pass(time.Millisecond)
 		})
 		all := d.list(1000)
 		if len(all) != throttle.MaxPerKind || all[0].Origin != "192.0.2.7" || all[1].Origin != "host132" || all[127].Origin != "host006" {
@@ -38,7 +38,7 @@ func TestBounds(t *testing.T) {
 	t.Run("no number of denials ends a block", func(t *testing.T) {
 		d := open(t)
 		d.report(who())
-		d.pass(24*time.Hour - time.Second)
+		d.Pass(24*time.Hour - time.Second)
 		many(300, func(w throttle.Who) { d.denied(w) })
 		if d.left(who()) != time.Second {
 			t.Error("it has ended")
@@ -68,9 +68,9 @@ func TestBounds(t *testing.T) {
 func TestList(t *testing.T) {
 	d := open(t)
 	d.denied(from(3))
-	d.pass(30 * time.Second)
+	d.Pass(30 * time.Second)
 	d.denied(from(1))
-	d.pass(time.Second)
+	d.Pass(time.Second)
 	d.denied(from(2))
 	d.report(who())
 	local := throttle.Who{UID: 1000, Service: "app:1000:mailer", Origin: "uid:1000"}
@@ -149,15 +149,15 @@ func TestPrune(t *testing.T) {
 	d.denied(who())
 	d.denied(hers)
 	d.report(who())
-	d.pass(time.Hour - time.Second)
+	d.Pass(time.Hour - time.Second)
 	if n := d.prune(); n != 0 {
 		t.Errorf("%d are gone that are still counted on", n)
 	}
-	d.pass(time.Second)
+	d.Pass(time.Second)
 	if n := d.prune(); n != 2 || d.left(who()) != 23*time.Hour {
 		t.Errorf("%d are gone after an hour, and %v are left", n, d.left(who()))
 	}
-	d.pass(23 * time.Hour)
+	d.Pass(23 * time.Hour)
 	if n := d.prune(); n != 1 {
 		t.Errorf("%d are gone after a day", n)
 	}
@@ -166,7 +166,7 @@ func TestPrune(t *testing.T) {
 func TestDamage(t *testing.T) {
 	d := open(t)
 	at := append([]byte{0, 0, 3, 0xe8, 'w', 0, 8}, "pam:sshd192.0.2.7"...) // where who() waits
-	d.update(func(tx *store.Tx) error { return store.NewBucket[any]("throttles").Put(tx, at, "nonsense") })
+	d.Write(func(tx *store.Tx) error { return store.NewBucket[any]("throttles").Put(tx, at, "nonsense") })
 	if err := d.check(who(), true); !errors.Is(err, store.ErrDamaged) {
 		t.Fatalf("a wait that cannot be read: %v", err)
 	}

@@ -3,90 +3,49 @@ package throttle_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/store/storetest"
 	"github.com/fobproject/fob/internal/throttle"
 )
 
-// door is a database with a clock that the test sets.
-type door struct {
-	*store.Store
-	t    *testing.T
-	path string
-	now  clock.Moment
-}
+// door is a database at a time that the test sets.
+type door struct{ *storetest.Desk }
 
-func open(t *testing.T) *door {
-	t.Helper()
-	d := &door{t: t, path: filepath.Join(t.TempDir(), "fob.db")}
-	d.now = clock.Moment{Wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Boot: time.Hour, BootID: "one"}
-	d.reopen()
-	t.Cleanup(func() { _ = d.Close() })
-	return d
-}
-
-func (d *door) reopen() {
-	d.t.Helper()
-	if d.Store != nil {
-		if err := d.Close(); err != nil {
-			d.t.Fatal(err)
-		}
-	}
-	var err error
-	if d.Store, err = store.Open(d.path, store.Options{}); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d *door) pass(by time.Duration) {
-	d.now.Wall, d.now.Boot = d.now.Wall.Add(by), d.now.Boot+by
-}
-
-// reboot starts the machine anew, with its clock so much further on.
-func (d *door) reboot(wall time.Duration) {
-	d.now = clock.Moment{Wall: d.now.Wall.Add(wall), Boot: time.Second, BootID: "two"}
-}
-
-func (d *door) update(fn func(*store.Tx) error) {
-	d.t.Helper()
-	if err := d.Update(d.t.Context(), fn); err != nil {
-		d.t.Fatal(err)
-	}
-}
+func open(t *testing.T) *door { t.Helper(); return &door{storetest.Open(t)} }
 
 func (d *door) denied(w throttle.Who) (wait time.Duration) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) (err error) {
-		wait, err = throttle.Denied(tx, w, d.now)
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) (err error) {
+		wait, err = throttle.Denied(tx, w, d.Now)
 		return err
 	})
 	return wait
 }
 
 func (d *door) report(w throttle.Who) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) error { return throttle.Report(tx, w, d.now) })
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) error { return throttle.Report(tx, w, d.Now) })
 }
 
 func (d *door) check(w throttle.Who, remote bool) (err error) {
-	d.t.Helper()
+	d.T.Helper()
 	if e := d.View(func(tx *store.Tx) error {
-		err = throttle.Check(tx, w, remote, d.now)
+		err = throttle.Check(tx, w, remote, d.Now)
 		return nil
 	}); e != nil {
-		d.t.Fatal(e)
+		d.T.Fatal(e)
 	}
 	return err
 }
 
 // left is how long w, which is remote, has to wait or is blocked.
 func (d *door) left(w throttle.Who) time.Duration {
-	d.t.Helper()
+	d.T.Helper()
 	var waiting *throttle.Waiting
 	var blocked *throttle.Blocked
 	switch err := d.check(w, true); {
@@ -95,25 +54,25 @@ func (d *door) left(w throttle.Who) time.Duration {
 	case errors.As(err, &blocked):
 		return blocked.Left
 	case err != nil:
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return 0
 }
 
 func (d *door) list(uid uint32) (all []throttle.Entry) {
-	d.t.Helper()
+	d.T.Helper()
 	if err := d.View(func(tx *store.Tx) (err error) {
-		all, err = throttle.List(tx, uid, d.now)
+		all, err = throttle.List(tx, uid, d.Now)
 		return err
 	}); err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return all
 }
 
 func (d *door) lift(uid uint32, origin string) (n int) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) (err error) {
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) (err error) {
 		n, err = throttle.Lift(tx, uid, origin)
 		return err
 	})
@@ -121,9 +80,9 @@ func (d *door) lift(uid uint32, origin string) (n int) {
 }
 
 func (d *door) prune() (n int) {
-	d.t.Helper()
-	d.update(func(tx *store.Tx) (err error) {
-		n, err = throttle.Prune(tx, d.now)
+	d.T.Helper()
+	d.Write(func(tx *store.Tx) (err error) {
+		n, err = throttle.Prune(tx, d.Now)
 		return err
 	})
 	return n
@@ -150,11 +109,11 @@ func TestWaits(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 		}
-		d.pass(30*time.Second - 1)
+		d.Pass(30*time.Second - 1)
 		if err := d.check(who(), true); err == nil || !strings.Contains(err.Error(), "wait 1 second ") {
 			t.Errorf("before the end: %v", err)
 		}
-		d.pass(1)
+		d.Pass(1)
 		if err := d.check(who(), true); err != nil {
 			t.Errorf("at the end: %v", err)
 		}
@@ -165,7 +124,7 @@ func TestWaits(t *testing.T) {
 			if got := d.denied(who()); got != seconds*time.Second {
 				t.Errorf("%v, want %v seconds", got, int(seconds))
 			}
-			d.pass(seconds * time.Second)
+			d.Pass(seconds * time.Second)
 		}
 		d.denied(who())
 		if err := d.check(who(), true); err == nil || !strings.Contains(err.Error(), "wait 10 minutes before") {
@@ -175,11 +134,11 @@ func TestWaits(t *testing.T) {
 	t.Run("denials are remembered for an hour after the last", func(t *testing.T) {
 		d := open(t)
 		d.denied(who())
-		d.pass(time.Hour - time.Second)
+		d.Pass(time.Hour - time.Second)
 		if got := d.denied(who()); got != time.Minute {
 			t.Errorf("a second before the hour is over: %v", got)
 		}
-		d.pass(time.Hour)
+		d.Pass(time.Hour)
 		if got := d.denied(who()); got != 30*time.Second {
 			t.Errorf("after an hour: %v", got)
 		}
@@ -188,14 +147,14 @@ func TestWaits(t *testing.T) {
 		d := open(t)
 		d.denied(who())
 		d.denied(who())
-		d.update(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
+		d.Write(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
 		if d.left(who()) != 0 || d.denied(who()) != 30*time.Second {
 			t.Error("they count")
 		}
 	})
 	t.Run("an approval without denials is none's business", func(t *testing.T) {
 		d := open(t)
-		d.update(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
+		d.Write(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
 	})
 	for name, other := range map[string]throttle.Who{
 		"another user":                    {UID: 1001, Service: "pam:sshd", Origin: "192.0.2.7"},
@@ -210,7 +169,7 @@ func TestWaits(t *testing.T) {
 			if err := d.check(other, true); err != nil {
 				t.Error(err)
 			}
-			d.update(func(tx *store.Tx) error { return throttle.Approved(tx, other) })
+			d.Write(func(tx *store.Tx) error { return throttle.Approved(tx, other) })
 			if d.left(who()) == 0 {
 				t.Error("its approval ends the wait")
 			}
@@ -227,7 +186,7 @@ func TestWaits(t *testing.T) {
 	t.Run("survives a restart of the daemon", func(t *testing.T) {
 		d := open(t)
 		d.denied(who())
-		d.reopen()
+		d.Reopen()
 		if d.left(who()) != 30*time.Second || d.denied(who()) != time.Minute {
 			t.Error("the denial is forgotten")
 		}
@@ -238,7 +197,7 @@ func TestWaits(t *testing.T) {
 			if err := d.check(w, true); err == nil {
 				t.Error("it looks for them")
 			}
-			if err := d.Update(t.Context(), func(tx *store.Tx) error { _, err := throttle.Denied(tx, w, d.now); return err }); err == nil {
+			if err := d.Update(t.Context(), func(tx *store.Tx) error { _, err := throttle.Denied(tx, w, d.Now); return err }); err == nil {
 				t.Error("it keeps them")
 			}
 		}
@@ -257,11 +216,11 @@ func TestBlocks(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 		}
-		d.pass(24*time.Hour - time.Second)
+		d.Pass(24*time.Hour - time.Second)
 		if got := d.left(who()); got != time.Second {
 			t.Errorf("%v are left", got)
 		}
-		d.pass(time.Second)
+		d.Pass(time.Second)
 		if err := d.check(who(), true); err != nil {
 			t.Errorf("at the end: %v", err)
 		}
@@ -269,7 +228,7 @@ func TestBlocks(t *testing.T) {
 	t.Run("a second report begins the 24 hours anew", func(t *testing.T) {
 		d := open(t)
 		d.report(who())
-		d.pass(time.Hour)
+		d.Pass(time.Hour)
 		d.report(who())
 		if got := d.left(who()); got != 24*time.Hour {
 			t.Errorf("%v are left", got)
@@ -289,7 +248,7 @@ func TestBlocks(t *testing.T) {
 	t.Run("an approval does not lift it", func(t *testing.T) {
 		d := open(t)
 		d.report(who())
-		d.update(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
+		d.Write(func(tx *store.Tx) error { return throttle.Approved(tx, who()) })
 		if d.left(who()) == 0 {
 			t.Error("it does")
 		}
@@ -307,7 +266,7 @@ func TestBlocks(t *testing.T) {
 			d := open(t)
 			w := who()
 			w.Origin = origin
-			err := d.Update(t.Context(), func(tx *store.Tx) error { return throttle.Report(tx, w, d.now) })
+			err := d.Update(t.Context(), func(tx *store.Tx) error { return throttle.Report(tx, w, d.Now) })
 			if !errors.Is(err, throttle.ErrLocal) || d.check(w, true) != nil {
 				t.Errorf("got %v", err)
 			}
@@ -323,26 +282,26 @@ func TestClocks(t *testing.T) {
 		wait, block time.Duration
 		next        time.Duration // what a further denial makes wait
 	}{
-		{"within a boot a clock set forward ends nothing", func(d *door) { d.now.Wall = d.now.Wall.AddDate(1, 0, 0) }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
-		{"within a boot a clock set back lengthens nothing", func(d *door) { d.now.Wall = d.now.Wall.AddDate(-1, 0, 0) }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
-		{"sleep counts", func(d *door) { d.now.Boot += 3 * time.Minute }, time.Minute, 24*time.Hour - 3*time.Minute, 8 * time.Minute},
-		{"within a boot denials are forgotten after an hour of it", func(d *door) { d.now.Boot += time.Hour }, 0, 23 * time.Hour, 30 * time.Second},
-		{"after a reboot the wall clock counts", func(d *door) { d.reboot(3 * time.Minute) }, time.Minute, 24*time.Hour - 3*time.Minute, 8 * time.Minute},
-		{"after a reboot with the clock set back each holds its time and no longer", func(d *door) { d.reboot(-8766 * time.Hour) },
+		{"within a boot a clock set forward ends nothing", func(d *door) { d.Now.Wall = d.Now.Wall.AddDate(1, 0, 0) }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
+		{"within a boot a clock set back lengthens nothing", func(d *door) { d.Now.Wall = d.Now.Wall.AddDate(-1, 0, 0) }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
+		{"sleep counts", func(d *door) { d.Now.Boot += 3 * time.Minute }, time.Minute, 24*time.Hour - 3*time.Minute, 8 * time.Minute},
+		{"within a boot denials are forgotten after an hour of it", func(d *door) { d.Now.Boot += time.Hour }, 0, 23 * time.Hour, 30 * time.Second},
+		{"after a reboot the wall clock counts", func(d *door) { d.Reboot(3 * time.Minute) }, time.Minute, 24*time.Hour - 3*time.Minute, 8 * time.Minute},
+		{"after a reboot with the clock set back each holds its time and no longer", func(d *door) { d.Reboot(-8766 * time.Hour) },
 			4*time.Minute - time.Second, 24*time.Hour - time.Second, 8 * time.Minute},
 		{"a clock that stays wrong ends after the same time of a later boot", func(d *door) {
-			d.reboot(-8766 * time.Hour)
-			d.pass(24*time.Hour - time.Second)
+			d.Reboot(-8766 * time.Hour)
+			d.Pass(24*time.Hour - time.Second)
 		}, 0, 0, 30 * time.Second},
 		{"less than an hour of a later boot may be less than an hour without a denial", func(d *door) {
-			d.reboot(-10 * time.Minute)
-			d.pass(time.Hour - 2*time.Second)
+			d.Reboot(-10 * time.Minute)
+			d.Pass(time.Hour - 2*time.Second)
 		}, 0, 23*time.Hour + 10*time.Minute + 2*time.Second, 8 * time.Minute},
 		{"an hour of a later boot is an hour without a denial", func(d *door) {
-			d.reboot(-10 * time.Minute)
-			d.pass(time.Hour - time.Second)
+			d.Reboot(-10 * time.Minute)
+			d.Pass(time.Hour - time.Second)
 		}, 0, 23*time.Hour + 10*time.Minute + time.Second, 30 * time.Second},
-		{"where boots cannot be told apart the wall clock counts", func(d *door) { d.now.BootID, d.now.Boot = "", time.Second }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
+		{"where boots cannot be told apart the wall clock counts", func(d *door) { d.Now.BootID, d.Now.Boot = "", time.Second }, 4 * time.Minute, 24 * time.Hour, 8 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := open(t)
@@ -364,11 +323,11 @@ func TestClocks(t *testing.T) {
 
 func TestWithoutABootID(t *testing.T) {
 	d := open(t)
-	d.now.BootID = ""
+	d.Now.BootID = ""
 	for range 4 {
 		d.denied(who())
 	}
-	d.now = clock.Moment{Wall: d.now.Wall.Add(time.Minute), Boot: d.now.Boot + time.Hour} // of a later boot, perhaps
+	d.Now = clock.Moment{Wall: d.Now.Wall.Add(time.Minute), Boot: d.Now.Boot + time.Hour} // of a later boot, perhaps
 	if got := d.left(who()); got != 3*time.Minute {
 		t.Errorf("two readings without a boot count as of one: %v are left", got)
 	}
