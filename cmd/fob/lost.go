@@ -20,11 +20,7 @@ Then another method of the same strength has to approve, or a recovery code.`,
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
+			method, err := a.pickMethod(cmd.Context(), *user, args)
 			if err != nil {
 				return err
 			}

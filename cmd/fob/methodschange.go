@@ -36,11 +36,11 @@ func (a *app) defaultCmd(user *string) *cobra.Command {
 }
 
 func (a *app) patch(ctx context.Context, user, arg string, patch api.MethodPatch, said string) error {
-	c, err := a.client()
+	method, err := a.pickMethod(ctx, user, []string{arg})
 	if err != nil {
 		return err
 	}
-	method, err := pickMethod(ctx, c, user, []string{arg})
+	c, err := a.client()
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,7 @@ stays assigned to you.`,
 		Args:              one("sign-in method", "fob methods"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
+			method, err := a.pickMethod(cmd.Context(), *user, args)
 			if err != nil {
 				return err
 			}
@@ -98,11 +94,7 @@ token shows.`,
 		Args:              atMostOne("sign-in method"),
 		ValidArgsFunction: a.completeMethods(user),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
+			method, err := a.pickMethod(cmd.Context(), *user, args)
 			if err != nil {
 				return err
 			}
@@ -132,11 +124,7 @@ was restored.`,
 			if err := g.canAskCodes(); err != nil {
 				return err
 			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			method, err := pickMethod(cmd.Context(), c, *user, args)
+			method, err := a.pickMethod(cmd.Context(), *user, args)
 			if err != nil {
 				return err
 			}

@@ -106,7 +106,11 @@ func pickKey(ctx context.Context, c *client.Client, args []string) (api.Key, err
 }
 
 // pickMethod finds the sign-in method that args name; where they name none, the only one.
-func pickMethod(ctx context.Context, c *client.Client, user string, args []string) (api.Method, error) {
+func (a *app) pickMethod(ctx context.Context, user string, args []string) (api.Method, error) {
+	c, err := a.client()
+	if err != nil {
+		return api.Method{}, err
+	}
 	methods, err := c.Methods(ctx, user)
 	if err != nil {
 		return api.Method{}, err
