@@ -218,6 +218,9 @@ func (a *app) printRestored(r api.Restored) error {
 	if err == nil && r.Tokens > 0 {
 		_, err = fmt.Fprintln(a.out, "Tokens that count presses must be brought back into step: fob methods resync METHOD")
 	}
+	if err == nil && r.CodesEnded > 0 {
+		_, err = fmt.Fprintln(a.out, "Recovery codes that were printed before do not count any more. Make new ones: fob methods add recovery")
+	}
 	return err
 }
 

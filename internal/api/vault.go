@@ -73,4 +73,6 @@ type Restored struct {
 	Made    time.Time `json:"made"`
 	Methods int       `json:"methods"`
 	Tokens  int       `json:"tokens"`
+	// CodesEnded is how many recovery codes were in it: none counts any more, since nobody knows which were used.
+	CodesEnded int `json:"codes_ended"`
 }

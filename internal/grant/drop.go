@@ -32,9 +32,12 @@ func DropMethod(tx *store.Tx, uid uint32, method string) (n int, err error) {
 	return drop(tx, key(uid, ""), func(g Grant) bool { return g.Method == method })
 }
 
-// DropOrigin takes the user's grants away that hold for the origin.
-func DropOrigin(tx *store.Tx, uid uint32, origin string) (n int, err error) {
-	return drop(tx, key(uid, ""), func(g Grant) bool { return g.Origin == origin })
+// DropFrom takes the user's grants away that hold for the origin, whatever the SSH key, and those that hold
+// for the SSH key, wherever it came from. An empty one stands for none.
+func DropFrom(tx *store.Tx, uid uint32, origin, sshKey string) (n int, err error) {
+	return drop(tx, key(uid, ""), func(g Grant) bool {
+		return origin != "" && g.Origin == origin || sshKey != "" && g.SSHKey == sshKey
+	})
 }
 
 // Clear takes everybody's grants away, as a backup that was put in place demands.
@@ -49,17 +52,5 @@ func Prune(tx *store.Tx, now time.Time) (n int, err error) {
 
 // drop takes away what is chosen, and with it what cannot be read: in doubt a grant has ended.
 func drop(tx *store.Tx, prefix []byte, chosen func(Grant) bool) (n int, err error) {
-	for item, err := range bucket.All(tx, prefix) {
-		if err != nil && !errors.Is(err, store.ErrDamaged) {
-			return 0, err
-		}
-		if err == nil && inPlace(item) && !chosen(item.Value) {
-			continue
-		}
-		if err := bucket.Delete(tx, item.Key); err != nil {
-			return 0, err
-		}
-		n++
-	}
-	return n, nil
+	return bucket.Drop(tx, prefix, func(item store.Item[Grant]) bool { return inPlace(item) && !chosen(item.Value) })
 }

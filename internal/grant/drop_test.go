@@ -26,7 +26,10 @@ func TestDrop(t *testing.T) {
 		{"all of a user's", func(tx *store.Tx) (int, error) { return grant.DropAll(tx, 1000) }, 3, "", "x1"},
 		{"all of a user without any", func(tx *store.Tx) (int, error) { return grant.DropAll(tx, 7) }, 0, "g1 g2 g3", "x1"},
 		{"those of a method", func(tx *store.Tx) (int, error) { return grant.DropMethod(tx, 1000, "m1") }, 2, "g2", "x1"},
-		{"those of an origin", func(tx *store.Tx) (int, error) { return grant.DropOrigin(tx, 1000, "192.0.2.8") }, 1, "g1 g3", "x1"},
+		{"those of an origin", func(tx *store.Tx) (int, error) { return grant.DropFrom(tx, 1000, "192.0.2.8", "") }, 1, "g1 g3", "x1"},
+		{"those of an SSH key", func(tx *store.Tx) (int, error) { return grant.DropFrom(tx, 1000, "", "SHA256:abc") }, 3, "", "x1"},
+		{"those of an origin and of an SSH key", func(tx *store.Tx) (int, error) { return grant.DropFrom(tx, 1000, "192.0.2.8", "SHA256:xyz") }, 1, "g1 g3", "x1"},
+		{"none of nowhere", func(tx *store.Tx) (int, error) { return grant.DropFrom(tx, 1000, "", "") }, 0, "g1 g2 g3", "x1"},
 		{"those that have expired, of everybody", func(tx *store.Tx) (int, error) { return grant.Prune(tx, noon.Add(time.Hour)) }, 1, "g1 g2", "x1"},
 		{"everybody's", grant.Clear, 4, "", ""},
 	} {
@@ -103,7 +106,7 @@ func TestDamage(t *testing.T) {
 		"revoking it":           func(tx *store.Tx) error { _, err := grant.Revoke(tx, 1000, "g1"); return err },
 		"dropping all":          func(tx *store.Tx) error { _, err := grant.DropAll(tx, 1000); return err },
 		"dropping any method's": func(tx *store.Tx) error { _, err := grant.DropMethod(tx, 1000, "m9"); return err },
-		"dropping any origin's": func(tx *store.Tx) error { _, err := grant.DropOrigin(tx, 1000, "x"); return err },
+		"dropping any origin's": func(tx *store.Tx) error { _, err := grant.DropFrom(tx, 1000, "x", ""); return err },
 		"pruning":               func(tx *store.Tx) error { _, err := grant.Prune(tx, noon); return err },
 	} {
 		t.Run(name+" takes away a grant that cannot be read", func(t *testing.T) {

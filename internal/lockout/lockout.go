@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fobproject/fob/internal/clock"
@@ -113,21 +112,10 @@ func Right(tx *store.Tx, uid uint32, from From) error {
 	return bucket.Delete(tx, key(uid, from))
 }
 
-// Lift forgets all of the user's wrong answers, wherever they came from.
+// Lift forgets all of the user's wrong answers, wherever they came from, and a count that cannot be read.
 func Lift(tx *store.Tx, uid uint32) error {
-	var all [][]byte
-	for item, err := range bucket.All(tx, key(uid, "")) {
-		if err != nil {
-			return err
-		}
-		all = append(all, slices.Clone(item.Key))
-	}
-	for _, at := range all {
-		if err := bucket.Delete(tx, at); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := bucket.Drop(tx, key(uid, ""), nil)
+	return err
 }
 
 func get(tx *store.Tx, uid uint32, from From) (count, error) {

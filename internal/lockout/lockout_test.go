@@ -154,3 +154,28 @@ func TestClocks(t *testing.T) {
 		})
 	}
 }
+
+// A count that cannot be read locks, until it is lifted.
+func TestDamagedCount(t *testing.T) {
+	d := open(t)
+	d.wrong(1, lockout.Local)
+	d.Write(func(tx *store.Tx) error {
+		counts := store.NewBucket[any]("lockouts")
+		for item, err := range counts.All(tx, nil) {
+			if err != nil {
+				return err
+			}
+			if err := counts.Put(tx, item.Key, "many"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := d.check(lockout.Local); !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+	d.Write(func(tx *store.Tx) error { return lockout.Lift(tx, 1000) })
+	if err := d.check(lockout.Local); err != nil {
+		t.Errorf("lifted: %v", err)
+	}
+}

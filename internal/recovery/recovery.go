@@ -148,23 +148,17 @@ func Left(tx *store.Tx, uid uint32) (n int, err error) {
 
 // Drop takes all recovery codes of the user away, used or not.
 func Drop(tx *store.Tx, uid uint32) error {
-	return drop(tx, codes, key(uid, nil))
+	_, err := codes.Drop(tx, key(uid, nil), nil)
+	return err
 }
 
-// Clear takes everybody's recovery codes and one-time codes away: after a backup was put in place,
-// codes that were spent since it was made would work again.
-func Clear(tx *store.Tx) error {
-	return errors.Join(drop(tx, codes, nil), drop(tx, issues, nil))
-}
-
-func drop[T any](tx *store.Tx, bucket store.Bucket[T], prefix []byte) error {
-	for item, err := range bucket.All(tx, prefix) {
-		if err != nil && !errors.Is(err, store.ErrDamaged) {
-			return err
-		}
-		if err := bucket.Delete(tx, item.Key); err != nil {
-			return err
-		}
+// Clear takes everybody's recovery codes and one-time codes away, and says how many there were: after a
+// backup was put in place, codes that were spent since it was made would work again.
+func Clear(tx *store.Tx) (n int, err error) {
+	printed, err := codes.Drop(tx, nil, nil)
+	if err != nil {
+		return 0, err
 	}
-	return nil
+	issued, err := issues.Drop(tx, nil, nil)
+	return printed + issued, err
 }

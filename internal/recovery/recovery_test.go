@@ -262,7 +262,13 @@ func TestDrop(t *testing.T) {
 		t.Errorf("a code that was dropped: %v", err)
 	}
 	issued := d.issue(time.Hour)
-	d.Write(recovery.Clear)
+	d.Write(func(tx *store.Tx) error {
+		n, err := recovery.Clear(tx)
+		if n != 11 {
+			t.Errorf("%d codes are cleared", n)
+		}
+		return err
+	})
 	if _, err := d.spend(1001, hers[0]); !errors.Is(err, recovery.ErrWrong) {
 		t.Errorf("a recovery code, all cleared: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
@@ -243,4 +244,42 @@ func spoil(records []store.Record, bucket string) {
 			records[i].Value = []byte(`{"v":1,"d":7}`)
 		}
 	}
+}
+
+// Nobody knows which recovery codes were used since a backup was made: none of it counts.
+func TestBackupBringsNoRecoveryCodes(t *testing.T) {
+	k := newFakeKey("k1")
+	sit(t, func(t *testing.T, d *desk) {
+		d.enrol(k, nil)
+		codes := d.writesDown(k)
+		r := d.ask(signin.Ask{Kind: signin.KindBackup})
+		d.touch(k)
+		d.wants(r, signin.Approved)
+		b := r.Yield().Backup
+
+		other := d.another(t)
+		restored, err := other.Restore(t.Context(), other.me, copyOf(b))
+		if err != nil || restored.CodesEnded != recovery.Count {
+			t.Fatalf("restored: %+v, %v", restored, err)
+		}
+		r = other.ask(signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key"}})
+		synctest.Wait()
+		if v := r.View(); slices.ContainsFunc(v.Prompts, func(p signin.Prompt) bool { return p.Type == signin.PromptCode }) {
+			t.Errorf("a code is asked for: %+v", v.Prompts)
+		}
+		_ = other.Cancel(other.me, r.ID())
+		other.end(r)
+		if _, err := other.VerifyCode(t.Context(), other.me, signin.Ask{Code: typed(codes[0])}); err == nil {
+			t.Error("a code of before the backup counts")
+		}
+		if s, err := other.Status(t.Context(), other.me); err != nil || s.CodesLeft != 0 {
+			t.Errorf("%d codes are left, %v", s.CodesLeft, err)
+		}
+		r = other.ask(signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "recovery"}})
+		other.touch(k)
+		other.wants(r, signin.Approved)
+		if ms, err := other.Methods(t.Context(), other.me, ""); err != nil || len(ms) != 2 {
+			t.Errorf("with new codes: %+v, %v", ms, err)
+		}
+	}, k)
 }

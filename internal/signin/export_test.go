@@ -2,6 +2,9 @@ package signin
 
 import "fmt"
 
+// CheckReceipt is what VerifyLog asks of each receipt.
+var CheckReceipt = checkReceipt
+
 // Left says what the engine still holds of requests; empty if nothing.
 func (e *Engine) Left() (held []string) {
 	e.mu.Lock()

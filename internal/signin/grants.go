@@ -180,18 +180,8 @@ func (r *Request) dropGrantsOf(tx *store.Tx) error {
 	if !r.stated() {
 		return nil
 	}
-	gs, err := grant.List(tx, r.user.UID, r.e.cfg.Clock.Now())
-	if err != nil {
-		return err
-	}
-	for _, g := range gs {
-		if origin != "" && g.Origin == origin || sshKey != "" && g.SSHKey == sshKey {
-			if _, err := grant.Revoke(tx, r.user.UID, g.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err := grant.DropFrom(tx, r.user.UID, origin, sshKey)
+	return err
 }
 
 // kindRevoke is the log's word for RevokeGrant and RevokeGrants, which are no requests.

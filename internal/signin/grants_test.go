@@ -12,6 +12,8 @@ import (
 	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/signin"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/throttle"
 )
 
 const fingerprint = "SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
@@ -147,6 +149,58 @@ func TestWhatIsNotRemembered(t *testing.T) {
 			t.Errorf("chosen from elsewhere: %v", err)
 		}
 	}, k)
+}
+
+// A grant that cannot be read has ended, and stands in nobody's way.
+func TestDamagedGrants(t *testing.T) {
+	damaged := func(t *testing.T, d *desk) {
+		t.Helper()
+		err := d.config.Store.Update(t.Context(), func(tx *store.Tx) error {
+			return store.NewBucket[any]("grants").Put(tx, []byte{0, 0, 3, 0xe8, 'g', '1'}, 5)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("a report blocks, and is in the log", func(t *testing.T) {
+		k := newFakeKey("aa")
+		host(t, func(t *testing.T, d *desk) {
+			d.register(k)
+			r := d.by(sshd, from("192.0.2.7", fingerprint))
+			damaged(t, d)
+			if err := d.Report(d.me, r.ID()); err != nil {
+				t.Fatal(err)
+			}
+			if v := d.wants(r, signin.Reported); v.LogSeq == 0 {
+				t.Error("it is not in the log")
+			}
+			time.Sleep(time.Hour)
+			if _, err := d.tryBy(sshd, from("192.0.2.7", "")); !errors.Is(err, throttle.ErrBlocked) {
+				t.Errorf("from there again: %v", err)
+			}
+		}, k)
+	})
+	t.Run("a lost method goes", func(t *testing.T) {
+		k := newFakeKey("aa")
+		host(t, func(t *testing.T, d *desk) {
+			m := d.register(k)
+			codes := d.writesDown(k)
+			damaged(t, d)
+			r := d.by(d.me, signin.Ask{Kind: signin.KindLost, Method: signin.MethodAsk{ID: m.ID}})
+			p := d.promptOf(r, signin.PromptConfirm)
+			if !strings.Contains(p.Text, "cannot be read") {
+				t.Errorf("asked: %s", p.Text)
+			}
+			if err := d.Answer(t.Context(), d.me, r.ID(), signin.Answer{Prompt: p.ID, Confirm: "LOST"}); err != nil {
+				t.Fatal(err)
+			}
+			d.types(r, codes[0])
+			d.wants(r, signin.Approved)
+			if gs, err := d.Grants(t.Context(), d.me, ""); err != nil || len(gs) != 0 {
+				t.Errorf("left: %v, %v", gs, err)
+			}
+		}, k)
+	})
 }
 
 func TestNotRememberedAnyMore(t *testing.T) {

@@ -90,6 +90,8 @@ func checkReceipt(e audit.Entry) error {
 	switch {
 	case err != nil:
 		return err
+	case signed.UID != e.UID:
+		return fmt.Errorf("the key signed for uid %d, the entry is uid %d's", signed.UID, e.UID)
 	case "fob:"+signed.Instance != r.RPID:
 		return errors.New("the key signed for another instance")
 	case e.Strength == policy.Verified.String() && !proof.UserVerified:

@@ -42,6 +42,36 @@ func TestVerifyLog(t *testing.T) {
 	}, k)
 }
 
+// A receipt belongs to one entry: what the key did not sign is found.
+func TestReceiptOfAnotherEntry(t *testing.T) {
+	k := newFakeKey("aa")
+	host(t, func(t *testing.T, d *desk) {
+		d.register(k)
+		r := d.by(sudo, signin.Ask{Service: "pam:sudo"})
+		d.touch(k)
+		d.wants(r, signin.Approved)
+		all := d.everything()
+		e := all[len(all)-1]
+		if err := signin.CheckReceipt(e); err != nil || e.UID != uid {
+			t.Fatalf("as it was signed: uid %d, %v", e.UID, err)
+		}
+		for name, change := range map[string]func(*audit.Entry){
+			"another uid":      func(e *audit.Entry) { e.UID++ },
+			"root":             func(e *audit.Entry) { e.UID = 0 },
+			"another user":     func(e *audit.Entry) { e.User = "bob" },
+			"another place":    func(e *audit.Entry) { e.Place = "remote" },
+			"another service":  func(e *audit.Entry) { e.Service = "pam:su" },
+			"another strength": func(e *audit.Entry) { e.Strength = "verified" },
+		} {
+			changed := e
+			change(&changed)
+			if err := signin.CheckReceipt(changed); err == nil {
+				t.Errorf("%s: the receipt holds", name)
+			}
+		}
+	}, k)
+}
+
 func TestTheLogKeeps400Days(t *testing.T) {
 	k := newFakeKey("aa")
 	host(t, func(t *testing.T, d *desk) {

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,8 +71,13 @@ func (r *Request) lose() (outcome, error) {
 // loss says what goes and what remains.
 func (r *Request) loss(gone method.Method) (string, error) {
 	var remembered []grant.Grant
+	unread := false
 	err := r.e.cfg.Store.View(func(tx *store.Tx) error {
 		gs, err := grant.List(tx, r.user.UID, r.e.cfg.Clock.Now())
+		if errors.Is(err, store.ErrDamaged) {
+			unread = true // it goes too, whatever it was
+			return nil
+		}
 		remembered = grantsOf(gs, []method.Method{gone})
 		return err
 	})
@@ -80,9 +86,11 @@ func (r *Request) loss(gone method.Method) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "The method “%s” (%s) will be removed and approves nothing any more. ", gone.Name, typeWords[gone.Type])
-	switch n := len(remembered); n {
-	case 0:
-	case 1:
+	switch n := len(remembered); {
+	case unread:
+		b.WriteString("What was remembered cannot be read: some sign-ins may be asked for again. ")
+	case n == 0:
+	case n == 1:
 		b.WriteString("One sign-in that was remembered by it will be asked for again. ")
 	default:
 		fmt.Fprintf(&b, "%d sign-ins that were remembered by it will be asked for again. ", n)

@@ -14,6 +14,7 @@ import (
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/recovery"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
@@ -148,11 +149,13 @@ type Restored struct {
 	Made    time.Time
 	Methods int
 	Tokens  int
+	// CodesEnded is how many recovery codes and one-time codes it brought that count no more.
+	CodesEnded int
 }
 
 // Restore puts a backup in the place of an empty state, all of it or nothing. Codes of before are not
-// accepted again: tokens that count time go on with the next code, those that count presses must be
-// brought back into step. It takes ownership of b.
+// accepted again: recovery codes count no more, tokens that count time go on with the next code, those
+// that count presses must be brought back into step. It takes ownership of b.
 func (e *Engine) Restore(ctx context.Context, c caller.Caller, b *Backup) (Restored, error) {
 	defer b.DataKey.Wipe()
 	if err := e.admin(c); err != nil {
@@ -226,6 +229,9 @@ func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.
 		return done, err
 	}
 	if _, err := grant.Clear(tx); err != nil { // nobody knows what happened since
+		return done, err
+	}
+	if done.CodesEnded, err = recovery.Clear(tx); err != nil { // nor which of them were used
 		return done, err
 	}
 	if _, err := audit.VerifyTx(tx); err != nil {

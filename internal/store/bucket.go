@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -109,6 +110,24 @@ func (b Bucket[T]) Delete(tx *Tx, key []byte) error {
 		return fmt.Errorf("cannot delete a value of %s: %w", b.name, err)
 	}
 	return nil
+}
+
+// Drop removes the values below prefix, and among them what cannot be read; keep, which may be nil, says
+// which values stay. It returns how many are gone.
+func (b Bucket[T]) Drop(tx *Tx, prefix []byte, keep func(Item[T]) bool) (n int, err error) {
+	for item, err := range b.All(tx, prefix) {
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return n, err
+		}
+		if err == nil && keep != nil && keep(item) {
+			continue
+		}
+		if err := b.Delete(tx, item.Key); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // Last returns the item with the greatest key, ErrNotFound where the bucket is empty.
