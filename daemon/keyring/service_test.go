@@ -76,7 +76,7 @@ func TestSecretService(t *testing.T) {
 		{"refuses what was not encrypted although that was agreed on", agreeing(dbus.MakeVariant([]byte{5})), []string{good}, "Get", vault.ErrKeeperAway, "cannot be decrypted"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := keyring.SecretService{Address: testbus.New(t).Address, InstanceID: "x"}
+			s := keyring.SecretService{Address: testbus.New(t).Address, InstanceID: "x", Timeout: time.Minute} // none of these is about time
 			tt.f.serve(t, s.Address, tt.holds...)
 			var err error
 			switch tt.op {
