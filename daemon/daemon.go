@@ -241,7 +241,7 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 		return err
 	}
 	d.openVault()
-	d.keepLog(config)
+	d.keepHouse(config)
 	errs := wire.NewErrors(d.log)
 	socketConfig := socketapi.Config{
 		Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status, Policy: d.policies.describe,

@@ -169,7 +169,8 @@ func TestAppend(t *testing.T) {
 		e.Receipt = &audit.Receipt{AuthData: bytes.Repeat([]byte{0xff}, audit.MaxReceipt)}
 		update(t, s, func(tx *store.Tx) error { _, err := audit.Append(tx, e); return err })
 		view(t, s, func(tx *store.Tx) error {
-			got, err := audit.ByRequest(tx, e.Request)
+			p, err := audit.List(tx, audit.Query{Request: e.Request})
+			got := p.Entries
 			if len(got) != 1 || got[0].Reason != e.Reason || len(got[0].Receipt.AuthData) != audit.MaxReceipt {
 				t.Error("it is not what was put in")
 			}

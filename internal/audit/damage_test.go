@@ -66,7 +66,7 @@ func TestDamagedLog(t *testing.T) {
 			if _, err := audit.List(tx, audit.Query{}); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 2 is missing") {
 				t.Error(err)
 			}
-			if _, err := audit.ByRequest(tx, "r1"); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 3") {
+			if _, err := audit.List(tx, audit.Query{Request: "r1"}); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "entry 3") {
 				t.Error(err)
 			}
 			return nil

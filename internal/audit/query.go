@@ -93,23 +93,6 @@ func (q Query) wants(e Entry) bool {
 		is(q.Service, e.Service) && is(q.Decision, e.Decision) && is(q.Kind, e.Kind) && is(q.Method, e.Method)
 }
 
-// ByRequest returns all entries of one request that were not pruned, ascending.
-func ByRequest(tx *store.Tx, request string) ([]Entry, error) {
-	var entries []Entry
-	q := Query{Request: request}
-	for seq, err := range byRequest.seqs(tx, requestPrefix(request), Query{}) {
-		if err != nil {
-			return nil, err
-		}
-		e, err := q.get(tx, seq)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
-}
-
 // seqs walks the numbers between q.After and q.Before that may match, descending where the newest are asked
 // for.
 func (q Query) seqs(tx *store.Tx) iter.Seq2[uint64, error] {

@@ -111,22 +111,6 @@ func SpendIssued(tx *store.Tx, uid uint32, user string, typed *secret.Secret, no
 // Withdraw takes the user's one-time code away; it is no error if there is none.
 func Withdraw(tx *store.Tx, uid uint32) error { return issues.Delete(tx, issueKey(uid)) }
 
-// IssuedTo gives the one-time code that the user has, and false if there is none or it has expired.
-func IssuedTo(tx *store.Tx, uid uint32, now clock.Moment) (Issued, bool, error) {
-	kept, err := issues.Get(tx, issueKey(uid))
-	if errors.Is(err, store.ErrNotFound) {
-		return Issued{}, false, nil
-	}
-	if err != nil {
-		return Issued{}, false, err
-	}
-	holds, err := kept.holds(tx, now)
-	if err != nil || !holds {
-		return Issued{}, false, err
-	}
-	return kept.Issued, true, nil
-}
-
 // holds reports whether the code has not ended. In a later boot the wall clock counts, and one that
 // shows less than it has shown ends the code; so does any clock that leaves it longer than it was given.
 func (i Issued) holds(tx *store.Tx, now clock.Moment) (bool, error) {

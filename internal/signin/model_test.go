@@ -310,8 +310,12 @@ func (m *model) listen(q *asked) {
 			if v.Decision != signin.Approved {
 				continue
 			}
-			var all []audit.Entry
-			err := m.d.config.Store.View(func(tx *store.Tx) (err error) { all, err = audit.ByRequest(tx, q.id); return err })
+			var page audit.Page
+			err := m.d.config.Store.View(func(tx *store.Tx) (err error) {
+				page, err = audit.List(tx, audit.Query{Request: q.id})
+				return err
+			})
+			all := page.Entries
 			if err != nil || len(all) == 0 || all[len(all)-1].Decision != string(signin.Approved) || all[len(all)-1].Seq != v.LogSeq {
 				m.wrong("%s is heard of as approved and is not on disk: %v, %v", q, all, err)
 			}

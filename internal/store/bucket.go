@@ -130,19 +130,6 @@ func (b Bucket[T]) Drop(tx *Tx, prefix []byte, keep func(Item[T]) bool) (n int, 
 	return n, nil
 }
 
-// Last returns the item with the greatest key, ErrNotFound where the bucket is empty.
-func (b Bucket[T]) Last(tx *Tx) (Item[T], error) {
-	bb, err := b.open(tx)
-	if err != nil || bb == nil {
-		return Item[T]{}, orNotFound(err)
-	}
-	k, raw := bb.Cursor().Last()
-	if k == nil {
-		return Item[T]{}, ErrNotFound
-	}
-	return b.item(k, raw)
-}
-
 // Count is how many items there are. It reads no values.
 func (b Bucket[T]) Count(tx *Tx) (n int, err error) {
 	bb, err := b.open(tx)
@@ -189,7 +176,8 @@ func (b Bucket[T]) Raw(tx *Tx, start []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// LastRaw is Last without decoding: see Raw. key is nil where the bucket is empty.
+// LastRaw returns the greatest key and its text without decoding it: see Raw. key is nil where the bucket is
+// empty.
 func (b Bucket[T]) LastRaw(tx *Tx) (key, text []byte, err error) {
 	bb, err := b.open(tx)
 	if err != nil || bb == nil {

@@ -72,11 +72,13 @@ func commitForEver(path string) error {
 	}
 	next := 0
 	err = s.View(func(tx *store.Tx) error {
-		last, err := numbers.Last(tx)
-		next = last.Value + 1
-		return err
+		for last, err := range numbers.Backward(tx, nil) {
+			next = last.Value + 1
+			return err
+		}
+		return nil
 	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil {
 		return err
 	}
 	work := make(chan int)

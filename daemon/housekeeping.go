@@ -8,19 +8,23 @@ import (
 	"github.com/fobproject/fob/internal/audit"
 )
 
-// pruneEvery is how often it is looked for entries of the log that are too old.
-const pruneEvery = 24 * time.Hour
+// tidyEvery is how often it is looked for what has ended, and for entries of the log that are too old.
+const tidyEvery = 24 * time.Hour
 
-// keepLog removes what is too old from the log, once a day, and sends its head to the journal.
-func (d *Daemon) keepLog(config File) {
+// keepHouse removes what has ended, and what is too old from the log, once a day, and sends the log's head to
+// the journal.
+func (d *Daemon) keepHouse(config File) {
 	keep := audit.DefaultKeep
 	if config.KeepLogDays > 0 {
 		keep = time.Duration(config.KeepLogDays) * 24 * time.Hour
 	}
 	d.running.Go(func() {
-		tick := time.NewTicker(pruneEvery)
+		tick := time.NewTicker(tidyEvery)
 		defer tick.Stop()
 		for {
+			if _, err := d.engine.Tidy(d.ctx); err != nil && d.ctx.Err() == nil {
+				d.log.Error("what has ended is still there", slog.Any("error", err))
+			}
 			switch n, err := d.engine.PruneLog(d.ctx, keep); {
 			case err != nil && d.ctx.Err() == nil:
 				d.log.Error("the log was not pruned", slog.Any("error", err))
