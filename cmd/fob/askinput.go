@@ -16,6 +16,16 @@ type inputLine struct {
 	prompt api.Prompt
 	line   []byte
 	err    error
+	// later: it was read at a question for a recovery code, which a token's code does not answer.
+	later bool
+}
+
+// maxTokenCode is how long a token's code can be: what is longer is a recovery code.
+const maxTokenCode = 10
+
+// isTokens reports whether a line is the code of a token, or the end: no recovery code.
+func (in inputLine) isTokens() bool {
+	return len(bytes.ReplaceAll(bytes.ReplaceAll(in.line, []byte(" "), nil), []byte("-"), nil)) <= maxTokenCode
 }
 
 // answerFromInput answers a question from standard input. Whoever writes there may take their time: the
@@ -27,19 +37,25 @@ func (f *follower) answerFromInput(ctx context.Context, p api.Prompt) {
 		from = f.numbers
 	case api.PromptPIN:
 		if pin, err := f.pins.known(p); pin != nil || err != nil {
-			f.fromInput(ctx, inputLine{p, pin, err})
+			f.fromInput(ctx, inputLine{prompt: p, line: pin, err: err})
 			return
 		}
 		from = f.pins.in
 	}
-	if f.reading {
+	later := p.Type == api.PromptCode && f.provesToken() && f.asksRecovery()
+	if kept := f.kept; kept != nil && p.Type == api.PromptCode && !later {
+		f.kept = nil
+		f.fromInput(ctx, inputLine{prompt: p, line: kept.line, err: kept.err})
+		return
+	}
+	if f.reading || f.kept != nil {
 		return
 	}
 	f.reading = true
 	go func() {
 		line, err := from.next()
 		select {
-		case f.inputs <- inputLine{p, line, err}:
+		case f.inputs <- inputLine{p, line, err, later}:
 		case <-ctx.Done():
 			clear(line)
 		}
@@ -62,6 +78,11 @@ func (f *follower) fromInput(ctx context.Context, in inputLine) {
 	switch {
 	case f.stop != nil:
 		clear(in.line)
+		return
+	case in.later && in.err != nil && !errors.Is(in.err, io.EOF):
+	case in.later && in.isTokens():
+		f.kept = &in
+		f.turn(ctx)
 		return
 	case !f.asks(p.ID): // somebody else was faster
 		clear(in.line)
@@ -92,6 +113,25 @@ func (f *follower) fromInput(ctx context.Context, in inputLine) {
 	case err != nil:
 		f.stop = err
 	}
+}
+
+// provesToken reports whether codes are typed that are a token's test, and no approval's alone.
+func (f *follower) provesToken() bool {
+	return f.state.Kind == api.KindAddMethod || f.state.Kind == api.KindResync
+}
+
+// asksRecovery reports whether a recovery code is the only one that is asked for now.
+func (f *follower) asksRecovery() bool {
+	recovery := false
+	for _, o := range f.state.Offers {
+		switch o.Type {
+		case "code":
+			return false
+		case "recovery":
+			recovery = true
+		}
+	}
+	return recovery
 }
 
 // pinInput takes PINs from standard input. It keeps the last one that a key has, or is thought to have:

@@ -41,6 +41,7 @@ type follower struct {
 	codes   *lineInput
 	numbers *lineInput
 	inputs  chan inputLine // what they had for a question
+	kept    *inputLine     // a code among them that is for a later question
 	screen  *screen
 
 	noCodes string // why no code is asked for, as it was said
