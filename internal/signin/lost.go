@@ -70,43 +70,49 @@ func (r *Request) lose() (outcome, error) {
 
 // loss says what goes and what remains.
 func (r *Request) loss(gone method.Method) (string, error) {
-	var remembered []grant.Grant
-	unread := false
-	err := r.e.cfg.Store.View(func(tx *store.Tx) error {
-		gs, err := grant.List(tx, r.user.UID, r.e.cfg.Clock.Now())
-		if errors.Is(err, store.ErrDamaged) {
-			unread = true // it goes too, whatever it was
-			return nil
-		}
-		remembered = grantsOf(gs, []method.Method{gone})
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "The method “%s” (%s) will be removed and approves nothing any more. ", gone.Name, typeWords[gone.Type])
-	switch n := len(remembered); {
-	case unread:
-		b.WriteString("What was remembered cannot be read: some sign-ins may be asked for again. ")
-	case n == 0:
-	case n == 1:
-		b.WriteString("One sign-in that was remembered by it will be asked for again. ")
-	default:
-		fmt.Fprintf(&b, "%d sign-ins that were remembered by it will be asked for again. ", n)
-	}
-	var rest []string
-	for _, m := range r.methods {
-		if m.ID != gone.ID {
-			rest = append(rest, fmt.Sprintf("“%s” (%s)", m.Name, typeWords[m.Type]))
+	err := r.e.cfg.Store.View(func(tx *store.Tx) error {
+		gs, err := grant.List(tx, r.user.UID, r.e.cfg.Clock.Now())
+		switch n := len(grantsOf(gs, []method.Method{gone})); {
+		case errors.Is(err, store.ErrDamaged): // it goes too, whatever it was
+			b.WriteString("What was remembered cannot be read: some sign-ins may be asked for again. ")
+		case err != nil:
+			return err
+		case n == 1:
+			b.WriteString("One sign-in that was remembered by it will be asked for again. ")
+		case n > 1:
+			fmt.Fprintf(&b, "%d sign-ins that were remembered by it will be asked for again. ", n)
 		}
+		rest := r.withoutLost(gone).methods
+		used := 0
+		if !r.mayDoWithout() {
+			used = 1 // where nothing else can approve the loss, a code has to
+		}
+		useless, err := r.useless(tx, rest, used)
+		switch {
+		case err != nil:
+			return err
+		case len(useless) > 0:
+			fmt.Fprintf(&b, "It is the last that can approve anything: %s will be removed too. ", methodWords(useless))
+			fallthrough
+		case len(rest) == 0:
+			b.WriteString("No method remains: register another one before you need it. ")
+		default:
+			fmt.Fprintf(&b, "What remains: %s. ", methodWords(rest))
+		}
+		return nil
+	})
+	return b.String(), err
+}
+
+// methodWords lists methods for people.
+func methodWords(ms []method.Method) string {
+	all := make([]string, len(ms))
+	for i, m := range ms {
+		all[i] = fmt.Sprintf("“%s” (%s)", m.Name, typeWords[m.Type])
 	}
-	if len(rest) == 0 {
-		b.WriteString("No method remains: register another one before you need it. ")
-	} else {
-		fmt.Fprintf(&b, "What remains: %s. ", strings.Join(rest, ", "))
-	}
-	return b.String(), nil
+	return strings.Join(all, ", ")
 }
 
 // typeWords names the types of method for people.

@@ -152,18 +152,27 @@ func removeMethod(tx *store.Tx, gone method.Method, force bool) error {
 	return err
 }
 
-// dropUseless removes the user's methods where none is of any use any more: methods that cannot approve
-// anything would stand in the way of a new one, which they would have to approve.
+// useless are the methods, all of them or none, that are of no use once no others are left and so many recovery
+// codes more are used up: methods that cannot approve anything would stand in the way of a new one, which
+// they would have to approve.
+func (r *Request) useless(tx *store.Tx, ms []method.Method, used int) ([]method.Method, error) {
+	if some, err := anyUsable(tx, ms); err != nil || some {
+		return nil, err
+	}
+	if left, err := codesLeft(tx, ms); err != nil || left > used && r.e.policy.Load().RecoverySteps() {
+		return nil, err // they approve a new method
+	}
+	return ms, nil
+}
+
+// dropUseless removes the user's methods where none is of any use any more.
 func (r *Request) dropUseless(tx *store.Tx) error {
 	now, err := method.List(tx, r.user.UID)
 	if err != nil {
 		return err
 	}
-	if some, err := anyUsable(tx, now); err != nil || some {
+	if now, err = r.useless(tx, now, 0); err != nil {
 		return err
-	}
-	if left, err := codesLeft(tx, now); err != nil || left > 0 && r.e.policy.Load().RecoverySteps() {
-		return err // they approve a new method
 	}
 	for _, m := range now {
 		if err := removeMethod(tx, m, true); err != nil {

@@ -189,6 +189,74 @@ func TestRecoveryCodesAloneLeadBack(t *testing.T) {
 	}, k)
 }
 
+// What is shown to go and to remain is what goes and remains, also where the last of any use goes.
+func TestALossSaysAllThatGoes(t *testing.T) {
+	// lose begins the loss of the key, confirms it, and hands back what was shown.
+	lose := func(d *desk, c caller.Caller, m method.Method) (string, *signin.Request) {
+		d.t.Helper()
+		r := d.by(c, signin.Ask{Kind: signin.KindLost, User: "alice", Method: signin.MethodAsk{ID: m.ID}})
+		p := d.promptOf(r, signin.PromptConfirm)
+		if err := d.Answer(d.t.Context(), c, r.ID(), signin.Answer{Prompt: p.ID, Confirm: "LOST"}); err != nil {
+			d.t.Fatal(err)
+		}
+		return p.Text, r
+	}
+	for _, tt := range []struct {
+		name string
+		lose func(d *desk, k *fakeKey, m method.Method) (shown string)
+		says string
+		left int
+	}{
+		{"a disabled token goes too", func(d *desk, _ *fakeKey, m method.Method) string {
+			d.supply("77")
+			d.wants(d.by(root, signin.Ask{Kind: signin.KindChangeToken, User: "alice", Token: signin.TokenAsk{Serial: "77", Action: signin.TokenDisable}}), signin.Approved)
+			shown, r := lose(d, root, m)
+			d.wants(r, signin.Approved)
+			return shown
+		}, "“77” (hardware token) will be removed too. No method remains", 0},
+		{"codes go with the last of them", func(d *desk, k *fakeKey, m method.Method) string {
+			codes := d.writesDown(k)
+			for _, code := range codes[1:] {
+				time.Sleep(time.Second)
+				if _, err := d.VerifyCode(d.t.Context(), sshd, signin.Ask{User: "alice", Service: "pam:sshd", Code: typed(code)}); err != nil {
+					d.t.Fatal(err)
+				}
+			}
+			d.unplug(k)
+			shown, r := lose(d, d.me, m)
+			d.types(r, codes[0])
+			d.wants(r, signin.Approved)
+			return shown
+		}, "“Recovery codes” (recovery codes) will be removed too. No method remains", 0},
+		{"codes stay while there are some", func(d *desk, k *fakeKey, m method.Method) string {
+			codes := d.writesDown(k)
+			d.unplug(k)
+			shown, r := lose(d, d.me, m)
+			d.types(r, codes[0])
+			d.wants(r, signin.Approved)
+			return shown
+		}, "What remains: “Recovery codes” (recovery codes). ", 1},
+		{"nothing else was there", func(d *desk, _ *fakeKey, m method.Method) string {
+			shown, r := lose(d, root, m)
+			d.wants(r, signin.Approved)
+			return shown
+		}, "approves nothing any more. No method remains", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newFakeKey("aa")
+			host(t, func(t *testing.T, d *desk) {
+				m := d.register(k)
+				if shown := tt.lose(d, k, m); !strings.Contains(shown, tt.says) || strings.Contains(shown, "What remains") != (tt.left > 0) {
+					t.Errorf("shown: %s", shown)
+				}
+				if ms, err := d.Methods(t.Context(), d.me, ""); err != nil || len(ms) != tt.left {
+					t.Errorf("left: %+v, %v", ms, err)
+				}
+			}, k)
+		})
+	}
+}
+
 // A token that an administrator takes away is its user's method, not the administrator's.
 func TestAdministratorsTakeTokensFromTheirUsers(t *testing.T) {
 	k := newFakeKey("aa")
