@@ -213,7 +213,7 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 	}
 	d.engine, err = signin.New(signin.Config{
 		Store: d.store, System: d.o.System, Owner: mine, Standing: d.standing(), Vault: d.vault,
-		Users: users, Person: person, Groups: nss.Lookup{}.GroupsOf, Policy: d.policies.current(), Reported: d.reported, OwnAddress: ownAddress,
+		Users: users, Person: person, People: everybody, Groups: nss.Lookup{}.GroupsOf, Policy: d.policies.current(), Reported: d.reported, OwnAddress: ownAddress,
 		Devices: fido.NewDevices(d.pool),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			return fido.Discover("/sys", "/dev", config.Keys)
@@ -290,6 +290,16 @@ func (d *Daemon) openVault() {
 func person(ctx context.Context, uid uint32) (signin.Person, error) {
 	u, err := nss.Lookup{}.ByUID(ctx, uid)
 	return signin.Person{UID: u.UID, Name: u.Name}, err
+}
+
+// everybody lists the people who have an account here.
+func everybody(ctx context.Context) ([]signin.Person, error) {
+	found, err := nss.Lookup{}.People(ctx)
+	people := make([]signin.Person, len(found))
+	for i, u := range found {
+		people[i] = signin.Person{UID: u.UID, Name: u.Name}
+	}
+	return people, err
 }
 
 // users finds users by their exact names.

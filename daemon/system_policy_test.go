@@ -113,6 +113,20 @@ func TestSystemReloadsItsPolicy(t *testing.T) {
 			t.Errorf("the log says %q", said)
 		}
 	})
+	t.Run("root is told who has fewer methods than it wants, and so are they", func(t *testing.T) {
+		m.write(t, "80.toml", "[[restrict]]\nusers = [\"daemon\"]\nmin_methods = 2\n")
+		if said := m.reload(t); !strings.Contains(said, "the policy was read") {
+			t.Fatal(said)
+		}
+		if s, err := p.sshd.Status(limit(t)); err != nil || !slices.Contains(s.Short, "daemon (1)") {
+			t.Errorf("too few have %v, %v", s.Short, err)
+		}
+		s, err := p.desk.Status(limit(t))
+		if err != nil || s.MinMethods != 2 || s.Methods != 1 || len(s.Short) != 0 || !slices.ContainsFunc(s.Problems, func(text string) bool { return strings.Contains(text, "policy wants you to have 2") }) {
+			t.Errorf("the user reads %+v, %v", s, err)
+		}
+		m.withdraw(t, "80.toml")
+	})
 	t.Run("a policy that others may write is none", func(t *testing.T) {
 		path := filepath.Join(m.dir, "policy.d", "60.toml")
 		if err := os.Chmod(path, 0o666); err != nil {

@@ -57,7 +57,7 @@ func (a *app) statusCmd() *cobra.Command {
 				fmt.Fprintln(a.out, waitText(w)+liftText(w))
 			}
 			if len(s.Short) > 0 {
-				fmt.Fprintf(a.out, "Users with fewer sign-in methods than policy wants: %s\n", client.Show(strings.Join(s.Short, ", ")))
+				fmt.Fprintf(a.out, "Users with fewer sign-in methods than policy wants: %s%s\n", client.Show(strings.Join(s.Short, ", ")), andMore(s.ShortMore))
 			}
 			for _, problem := range s.Problems {
 				fmt.Fprintf(a.out, "Problem: %s\n", client.Show(problem))
@@ -80,6 +80,14 @@ func instanceText(s api.Status) string {
 		return "the system's instance, for all users; you are " + client.Show(s.User)
 	}
 	return client.Show(s.Instance) + " instance of " + client.Show(s.User)
+}
+
+// andMore ends a list that was cut short.
+func andMore(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
 }
 
 func methodsState(s api.Status) string {

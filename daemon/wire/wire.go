@@ -177,7 +177,7 @@ func Status(s signin.Status) api.Status {
 	out := api.Status{
 		Instance: api.InstanceUser, ID: s.InstanceID, User: s.User.Name, UID: s.User.UID, Started: s.Started.UTC(),
 		Place: string(s.Place), Pending: s.Pending, Methods: s.Methods, MinMethods: s.MinMethods, CodesLeft: s.CodesLeft,
-		Grants: s.Grants, Short: s.Short, Tokens: s.Tokens, Keys: s.Keys, Vault: Vault(s.Vault),
+		Grants: s.Grants, Short: s.Short, ShortMore: s.ShortMore, Tokens: s.Tokens, Keys: s.Keys, Vault: Vault(s.Vault),
 		LogSeq: s.LogSeq, LogHead: hex.EncodeToString(s.LogHead[:]), LogKey: s.LogKey, Problems: s.Problems,
 	}
 	if s.System {

@@ -365,13 +365,15 @@ type Status struct {
 	Grants    int `json:"grants"`
 	// Waits are from where no request may begin for a while.
 	Waits []Wait `json:"waits,omitempty"`
-	// Short names, for an administrator, the users who have fewer methods than policy wants.
-	Short   []string `json:"short_of_methods,omitempty"`
-	Tokens  int      `json:"tokens"` // in the registry
-	Keys    int      `json:"keys"`
-	Vault   Vault    `json:"vault"`
-	LogSeq  uint64   `json:"log_seq"`
-	LogHead string   `json:"log_head"` // hexadecimal
+	// Short names, for an administrator, the users who have fewer methods than policy wants, the first 100, each
+	// with how many they have; ShortMore is how many more there are.
+	Short     []string `json:"short_of_methods,omitempty"`
+	ShortMore int      `json:"short_of_methods_more,omitempty"`
+	Tokens    int      `json:"tokens"` // in the registry
+	Keys      int      `json:"keys"`
+	Vault     Vault    `json:"vault"`
+	LogSeq    uint64   `json:"log_seq"`
+	LogHead   string   `json:"log_head"` // hexadecimal
 	// LogKey is the Ed25519 public key with which the log is signed.
 	LogKey []byte `json:"log_key,omitempty"`
 	// Places says where it is learnt where callers sit: "connected" to the session manager, "off", or why

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ const DefaultTimeout = 2 * time.Second
 const (
 	maxName   = 256
 	maxOutput = 64 << 10
+	maxList   = 4 << 20 // of everybody
 )
 
 // User is one user of the system.
@@ -107,6 +109,34 @@ func (l Lookup) ByNames(ctx context.Context, names []string) (map[string]User, e
 	return found, nil
 }
 
+// The ids of people, and not of the system's own accounts: those of login.defs(5) as it is delivered, and
+// behind them those of systemd-homed.
+const (
+	firstPerson = 1000
+	lastPerson  = 60513
+)
+
+// People returns the people who have an account here, as far as the name service lists them: many do not list
+// those of a directory. Whoever cannot log in is left out. Errors wrap ErrUnavailable.
+func (l Lookup) People(ctx context.Context) ([]User, error) {
+	out, err := l.getent(ctx, "passwd", allOf)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list users: %w", err)
+	}
+	var people []User
+	for line := range strings.Lines(string(out)) {
+		u, err := parsePasswd([]byte(line))
+		if err != nil {
+			return nil, fmt.Errorf("cannot list users: %w", err)
+		}
+		shell := path.Base(u.Shell)
+		if u.UID >= firstPerson && u.UID <= lastPerson && shell != "nologin" && shell != "false" {
+			people = append(people, u)
+		}
+	}
+	return people, nil
+}
+
 // passwd asks getent for one entry of the passwd database.
 func (l Lookup) passwd(ctx context.Context, key string) (User, error) {
 	out, err := l.getent(ctx, "passwd", allOf, key)
@@ -126,7 +156,10 @@ func (l Lookup) getent(ctx context.Context, database string, fields int, keys ..
 	ctx, cancel := context.WithTimeout(ctx, l.timeout())
 	defer cancel()
 
-	out := bounded{fields: fields}
+	out := bounded{fields: fields, max: maxOutput}
+	if len(keys) == 0 {
+		out.max = maxList
+	}
 	cmd := exec.CommandContext(ctx, command, append([]string{database, "--"}, keys...)...)
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Dir = "/"
@@ -172,6 +205,7 @@ func (l Lookup) command() (string, error) {
 // that is asked for are left out: the last of a group are its members, who may be very many.
 type bounded struct {
 	b      []byte
+	max    int
 	fields int
 	seen   int // whole fields of the line so far
 }
@@ -182,7 +216,7 @@ const allOf = 0
 func (w *bounded) Write(p []byte) (int, error) {
 	for _, c := range p {
 		if w.fields == allOf || w.seen < w.fields || c == '\n' {
-			if len(w.b) == maxOutput {
+			if len(w.b) == w.max {
 				return 0, errors.New("its answer is too long")
 			}
 			w.b = append(w.b, c)

@@ -241,3 +241,36 @@ func FuzzParsePasswd(f *testing.F) {
 		}
 	})
 }
+
+func TestPeople(t *testing.T) {
+	t.Run("lists who can log in, and no accounts of the system", func(t *testing.T) {
+		l := fake(t, `printf '%s\n' "$*" 'root:x:0:0::/root:/bin/bash' '`+alice+`' 'www-data:x:33:33::/:/usr/sbin/nologin' \
+			'ci:x:1001:1001::/:/bin/false' 'home:x:60001:60001::/home/home:/bin/zsh' 'nobody:x:65534:65534::/:/bin/sh' | sed 1d`)
+		people, err := l.People(t.Context())
+		if err != nil || len(people) != 2 || people[0].Name != "alice" || people[1].UID != 60001 {
+			t.Errorf("got %+v, %v", people, err)
+		}
+	})
+	t.Run("lists very many", func(t *testing.T) {
+		l := fake(t, `i=1000; while [ $i -lt 6000 ]; do echo "user$i:x:$i:100::/home/user$i:/bin/bash"; i=$((i+1)); done`)
+		if people, err := l.People(t.Context()); err != nil || len(people) != 5000 {
+			t.Errorf("got %d, %v", len(people), err)
+		}
+	})
+	for name, script := range map[string]string{
+		"that never ends":   `exec yes '` + alice + `'`,
+		"that is no passwd": `echo alice`,
+		"that failed":       `echo '` + alice + `'; exit 3`,
+	} {
+		t.Run("takes no list "+name, func(t *testing.T) {
+			if people, err := fake(t, script).People(t.Context()); !errors.Is(err, ErrUnavailable) || people != nil {
+				t.Errorf("got %d, %v", len(people), err)
+			}
+		})
+	}
+	t.Run("agrees with the machine's own getent", func(t *testing.T) {
+		if people, err := (Lookup{}).People(t.Context()); err != nil {
+			t.Errorf("got %+v, %v", people, err)
+		}
+	})
+}

@@ -22,7 +22,7 @@ type Rule struct {
 	Longest time.Duration
 	// Remember is how long an approval may be remembered at most; 0: it is not.
 	Remember time.Duration
-	// MinMethods is how many sign-in methods a user should have.
+	// MinMethods is how many sign-in methods a user should have. Recovery codes are none.
 	MinMethods int
 }
 
@@ -124,6 +124,11 @@ func (p *Policy) AllowsAAGUID(aaguid []byte) bool {
 
 // RecoverySteps reports whether a recovery code may approve changes of sign-in methods.
 func (p *Policy) RecoverySteps() bool { return !p.noRecovery }
+
+// WantsMethods reports whether some user should have so many sign-in methods.
+func (p *Policy) WantsMethods() bool {
+	return slices.ContainsFunc(p.tables, func(t *table) bool { return t.field("min_methods") != nil })
+}
 
 // UsesGroups reports whether For needs Subject.Groups.
 func (p *Policy) UsesGroups() bool { return p.groups }

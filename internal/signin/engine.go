@@ -62,6 +62,9 @@ type Config struct {
 	Users func(ctx context.Context, names []string) (map[string]Person, error)
 	// Person finds a user by id. Only a system instance needs it.
 	Person func(ctx context.Context, uid uint32) (Person, error)
+	// People lists those who have an account here, as far as that is known. Where it is nil, nobody is told of
+	// who has no method at all.
+	People func(ctx context.Context) ([]Person, error)
 	// Groups names a user's groups. Where it is nil or fails, every rule of policy that names groups
 	// holds.
 	Groups func(ctx context.Context, name string) ([]string, error)

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/grant"
-	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/throttle"
 	"github.com/fobproject/fob/internal/token"
@@ -27,7 +24,7 @@ type Status struct {
 	Started    time.Time
 	Place      caller.Place
 	Pending    int
-	Methods    int
+	Methods    int // that sign in: recovery codes are none
 	MinMethods int // how many policy wants the user to have; 0 if it does not say
 	CodesLeft  int // recovery codes, where there are any
 	Grants     int
@@ -38,12 +35,10 @@ type Status struct {
 	LogSeq     uint64
 	LogHead    [32]byte
 	LogKey     []byte   // Ed25519 public key with which the log is signed; nil if it never was
-	Short      []string // for administrators: the users who have fewer methods than policy wants
+	Short      []string // for administrators: the users who have fewer methods than policy wants, each with how many
+	ShortMore  int      // how many more there are
 	Problems   []string // plain sentences
 }
-
-// maxShort bounds how many users a status names.
-const maxShort = 100
 
 // Status sums the instance up. What cannot be told is a problem in it, not an error.
 func (e *Engine) Status(ctx context.Context, c caller.Caller) (Status, error) {
@@ -68,7 +63,7 @@ func (e *Engine) Status(ctx context.Context, c caller.Caller) (Status, error) {
 	}
 	ms, err := e.methodsOf(me)
 	note(err)
-	s.Methods = len(ms)
+	s.Methods = countSignIn(ms)
 	for _, m := range ms {
 		if m.Suspect {
 			s.Problems = append(s.Problems, "the key of the method “"+m.Name+"” may have been cloned: its counter went back")
@@ -108,36 +103,8 @@ func (e *Engine) Status(ctx context.Context, c caller.Caller) (Status, error) {
 		return err
 	}))
 	if e.cfg.System && e.admin(c) == nil {
-		s.Short, err = e.short(ctx)
+		s.Short, s.ShortMore, err = e.short(ctx)
 		note(err)
-		if len(s.Short) > 0 {
-			s.Problems = append(s.Problems, "these users have fewer sign-in methods than policy wants: "+strings.Join(s.Short, ", "))
-		}
 	}
 	return s, nil
-}
-
-// short names the users who have fewer methods than policy wants. Whoever has none at all is not known here.
-func (e *Engine) short(ctx context.Context) (names []string, err error) {
-	counts := map[Person]int{}
-	err = e.cfg.Store.View(func(tx *store.Tx) error {
-		return method.Each(tx, func(m method.Method) error {
-			counts[Person{UID: m.UID, Name: m.User}]++
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	p := e.policy.Load()
-	for who, n := range counts {
-		if ctx.Err() != nil || len(names) >= maxShort {
-			break
-		}
-		if n < p.For(ownService, e.subject(ctx, p, who)).MinMethods {
-			names = append(names, fmt.Sprintf("%s (%d)", who.Name, n))
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }
