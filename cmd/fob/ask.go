@@ -183,7 +183,7 @@ func (f *follower) labelCode(p api.Prompt) {
 	}
 	waiting, or := f.beside()
 	switch f.ask.or = or; {
-	case waiting == text:
+	case waiting == text, strings.HasPrefix(waiting, text+" "):
 		text = "Code" // the rest stands above
 	case or && strings.HasPrefix(text, typeA):
 		text = orType + text[len(typeA):]

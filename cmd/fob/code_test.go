@@ -34,6 +34,15 @@ func TestCodes(t *testing.T) {
 		x.ends(0)
 		x.called(`answer {"prompt":"c1","code":"123 456"}$`)
 	})
+	t.Run("asks for the code first where that is the default", func(t *testing.T) {
+		codeFirst := `,"progress":"Type the code that “Fob” shows to approve: sign-in for alice by app:1000:mailer, or touch the key “Blue”","offers":[{"type":"code","method_name":"Fob","state":"code"},{"type":"key","key":"k1","key_name":"Blue","state":"touch"}]`
+		x := onTerminal(t, fine+begin+line(codeFirst+codePrompt("c1", ""))+answered+line("")+approvedCode, "verify")
+		x.sees(`Type the code that “Fob” shows to approve: sign-in for alice by app:1000:mailer, or touch the key “Blue” \(\d+ s left\)`)
+		x.sees(`\nCode: $`)
+		x.types("123456\r")
+		x.sees("Approved: sign-in for alice")
+		x.ends(0)
+	})
 	t.Run("goes on counting above the question", func(t *testing.T) {
 		x := onTerminal(t, fine+begin+line(raceOffer+codePrompt("c1", ""))+"wait POST /tap\n"+approvedLine, "verify")
 		x.sees(`shows: `)

@@ -245,6 +245,9 @@ func (f *follower) beside() (line string, or bool) {
 		}
 	}
 	_, text, purpose := codeWords(f.ask.prompt)
+	if what == "" && f.codeFirst() {
+		return text + " " + purpose + ", or touch the key " + f.blinking(), false
+	}
 	progress := strings.TrimSuffix(f.state.Progress, ", or type a code") // which the question says
 	if slices.ContainsFunc(f.questions(), func(p api.Prompt) bool { return strings.HasSuffix(p.Text, progress) }) {
 		progress = ""
@@ -262,6 +265,27 @@ func (f *follower) beside() (line string, or bool) {
 	default:
 		return text, or
 	}
+}
+
+// codeFirst reports whether a code is the default, and a touch the other way.
+func (f *follower) codeFirst() bool {
+	for _, o := range f.state.Offers {
+		if o.State == "touch" || o.State == "code" {
+			return o.State == "code" && hasOffer(f.state, "touch")
+		}
+	}
+	return false
+}
+
+// blinking names the keys that wait for a touch.
+func (f *follower) blinking() string {
+	var keys []string
+	for _, o := range f.state.Offers {
+		if o.State == "touch" {
+			keys = append(keys, quoted(o.KeyName, o.Key))
+		}
+	}
+	return strings.Join(keys, " or ")
 }
 
 // withoutEnter cuts off what the daemon tells a person with a keyboard to press.

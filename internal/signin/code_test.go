@@ -3,13 +3,16 @@ package signin_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fobproject/fob/internal/clock"
+	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/signin"
@@ -80,6 +83,46 @@ func TestCodeRacesTheKey(t *testing.T) {
 			case k.touches <- struct{}{}:
 				t.Error("the key still waits for a touch")
 			default:
+			}
+		})
+	})
+	t.Run("the default is offered first, in the list and in words", func(t *testing.T) {
+		race(t, func(t *testing.T, d *desk, f *fob, k *fakeKey) {
+			d.carry("second", oath.HOTP, func(*signin.Request) { d.touch(k) })
+			for _, tt := range []struct {
+				method, progress string
+				offers           []signin.OfferType
+				prompts          []signin.PromptType
+			}{
+				{"Key k1", "Touch the key “Key k1” to approve: sign-in for alice by app:1000:fob, or type a code", []signin.OfferType{signin.OfferByKey, signin.OfferByCode}, []signin.PromptType{signin.PromptTouch, signin.PromptCode}},
+				{"fob", "Type the code that “fob” or “second” shows to approve: sign-in for alice by app:1000:fob, or touch the key “Key k1”", []signin.OfferType{signin.OfferByCode, signin.OfferByKey}, []signin.PromptType{signin.PromptCode, signin.PromptTouch}},
+				{"second", "Type the code that “second” or “fob” shows to approve: sign-in for alice by app:1000:fob, or touch the key “Key k1”", []signin.OfferType{signin.OfferByCode, signin.OfferByKey}, []signin.PromptType{signin.PromptCode, signin.PromptTouch}},
+			} {
+				ms, err := d.Methods(t.Context(), d.me, "")
+				at := slices.IndexFunc(ms, func(m method.Method) bool { return m.Name == tt.method })
+				if err != nil || at < 0 {
+					t.Fatal(ms, err)
+				}
+				if _, err := d.SetDefaultMethod(t.Context(), d.me, "", ms[at].ID); err != nil {
+					t.Fatal(err)
+				}
+				r := d.ask(signin.Ask{})
+				<-k.blinks
+				synctest.Wait()
+				v := r.View()
+				var offers []signin.OfferType
+				for _, o := range v.Offers {
+					offers = append(offers, o.Type)
+				}
+				var prompts []signin.PromptType
+				for _, p := range v.Prompts {
+					prompts = append(prompts, p.Type)
+				}
+				if v.Progress != tt.progress || !slices.Equal(offers, tt.offers) || !slices.Equal(prompts, tt.prompts) {
+					t.Errorf("%s is the default, and it says %q, offers %v and asks %v", tt.method, v.Progress, offers, prompts)
+				}
+				_ = d.Cancel(d.me, r.ID())
+				d.wants(r, signin.Cancelled)
 			}
 		})
 	})

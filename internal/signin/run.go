@@ -300,11 +300,18 @@ func (r *Request) snapshot() View {
 	return v
 }
 
-// isDefault reports whether an offer is that of the user's default method, as far as that is known before
-// the key was touched.
+// isDefault reports whether an offer is that of the user's default method, or may be, as far as that is known
+// before the key was touched.
 func (r *Request) isDefault(o Offer) bool {
 	return slices.ContainsFunc(r.methods, func(m method.Method) bool {
-		return m.Default && (o.MethodID == m.ID || o.MethodID == "" && o.Type == OfferByKey && m.Key != nil && (m.Key.KeyID == o.KeyID || m.Key.KeyID == ""))
+		switch {
+		case !m.Default || o.MethodID != "":
+			return m.Default && o.MethodID == m.ID
+		case o.Type == OfferByKey:
+			return m.Key != nil && (m.Key.KeyID == o.KeyID || m.Key.KeyID == "")
+		default: // the code of any of several tokens
+			return o.Type == OfferByCode && m.Token != nil
+		}
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -93,36 +92,48 @@ var (
 	slotWords  = map[VaultAction]string{SlotAdd: "adding", SlotChange: "changing", SlotRemove: "removing"}
 )
 
-// words makes the prompts, and the line of progress that sums them up: a touch where one is waited
-// for, else a question, else why no key blinks. The caller holds r.mu.
+// words makes the prompts, in the order of the offers, and the line of progress that sums them up: a touch
+// where one is waited for, or before it a code where that is the default; else a question, else why no key
+// blinks. The caller holds r.mu.
 func (r *Request) words(offers []Offer) (prompts []Prompt, progress string) {
-	var touch []string
+	var keys []string
+	var touches []Prompt
+	code := ""
 	note := "One moment"
 	for _, p := range r.prompts {
 		prompts = append(prompts, p.Prompt)
 		note = p.Text
+		if p.Type == PromptCode {
+			code = p.Text
+		}
 	}
+	codeFirst := false
 	for _, o := range offers {
 		switch {
 		case o.State == OfferTouch:
-			touch = append(touch, "“"+o.KeyName+"”")
-			prompts = append(prompts, Prompt{
+			keys = append(keys, "“"+o.KeyName+"”")
+			touches = append(touches, Prompt{
 				ID: "touch-" + o.KeyID, Type: PromptTouch, KeyID: o.KeyID, KeyName: o.KeyName,
 				Text: r.touchText("“" + o.KeyName + "”"),
 			})
+		case o.State == OfferCode && len(keys) == 0:
+			codeFirst = code != ""
 		case o.State == OfferDone && o.Type == OfferByKey:
 			note = fmt.Sprintf("The key “%s” was touched: checking its answer", o.KeyName)
 		case o.Note != "" && len(r.prompts) == 0:
 			note = o.Note
 		}
 	}
-	if len(touch) > 0 {
-		note = r.touchText(strings.Join(touch, " or "))
-		if at := slices.IndexFunc(r.prompts, func(o *openPrompt) bool { return o.Type == PromptCode }); at >= 0 {
-			note += ", or type a code"
-		}
+	switch touch := strings.Join(keys, " or "); {
+	case touch == "":
+		return prompts, note
+	case codeFirst:
+		return append(prompts, touches...), code + r.whence() + ", or touch the key " + touch
+	case code != "":
+		return append(touches, prompts...), r.touchText(touch) + ", or type a code"
+	default:
+		return append(touches, prompts...), r.touchText(touch)
 	}
-	return prompts, note
 }
 
 // purposeOf is what an answer is for, as touchFor said.
@@ -141,11 +152,15 @@ func firstUpper(text string) string {
 // touchText asks for a touch; where nobody can tell whether the requester sits at this desk, it
 // says so.
 func (r *Request) touchText(keys string) string {
-	text := fmt.Sprintf("Touch the key %s %s", keys, r.purpose)
+	return fmt.Sprintf("Touch the key %s %s", keys, r.purpose) + r.whence()
+}
+
+// whence warns where it cannot be told whether the requester sits at this desk.
+func (r *Request) whence() string {
 	if r.standing.Place == caller.PlaceUnknown {
-		text += " (it is not known whether this comes from your desk)"
+		return " (it is not known whether this comes from your desk)"
 	}
-	return text
+	return ""
 }
 
 // showTouch says that the key blinks.
