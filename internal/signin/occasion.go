@@ -3,7 +3,6 @@ package signin
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,16 +73,13 @@ func (r *Request) who() throttle.Who {
 	if r.stated() {
 		w.Origin = throttle.Origin(r.ask.Claimed.Origin.String())
 	} else {
-		w.Origin = fmt.Sprintf("uid:%d", r.caller.UID)
+		w.Origin = throttle.Local(r.caller.UID)
 	}
-	if r.remote() && !isElsewhere(w.Origin) { // nobody elsewhere makes the desk wait
-		w.Origin = fmt.Sprintf("uid:%d@elsewhere", r.caller.UID)
+	if r.remote() && !throttle.IsElsewhere(w.Origin) { // nobody elsewhere makes the desk wait
+		w.Origin = throttle.LocalFromElsewhere(r.caller.UID)
 	}
 	return w
 }
-
-// isElsewhere reports whether an origin that is vouched for names a place elsewhere.
-func isElsewhere(origin string) bool { return origin != "" && !strings.HasPrefix(origin, "uid:") }
 
 // maxTried bounds what is kept of what was tried.
 const maxTried = 16

@@ -1,8 +1,6 @@
 package signin
 
 import (
-	"maps"
-
 	"github.com/fobproject/fob/internal/caller"
 )
 
@@ -39,12 +37,9 @@ type Rules struct {
 
 // KindRules gives the rules of every kind of request.
 func KindRules() map[Kind]Rules {
-	all := maps.Collect(func(yield func(Kind, Rules) bool) {
-		for k, steps := range kinds {
-			if !yield(k, steps.Rules) {
-				return
-			}
-		}
-	})
+	all := make(map[Kind]Rules, len(kinds))
+	for k, steps := range kinds {
+		all[k] = steps.Rules
+	}
 	return all
 }

@@ -71,12 +71,24 @@ func (e *Blocked) Is(target error) bool { return target == ErrBlocked }
 type Who struct {
 	UID     uint32
 	Service string
-	// Origin is as Origin returns it, or "uid:1000" for a program of this machine.
+	// Origin is as Origin or Local returns it.
 	Origin string
 }
 
 // localPrefix begins the origins of programs of this machine.
 const localPrefix = "uid:"
+
+// Local is the origin of a uid's programs on this machine.
+func Local(uid uint32) string { return fmt.Sprintf("%s%d", localPrefix, uid) }
+
+// LocalFromElsewhere is the origin of what a uid's programs begin on this machine for somebody elsewhere, of whom
+// no address is vouched for.
+func LocalFromElsewhere(uid uint32) string { return Local(uid) + "@elsewhere" }
+
+// IsElsewhere reports whether an origin names an address or host elsewhere.
+func IsElsewhere(origin string) bool {
+	return origin != "" && !strings.HasPrefix(origin, localPrefix)
+}
 
 // Kind says what an entry is.
 type Kind string
@@ -170,7 +182,7 @@ func Approved(tx *store.Tx, w Who) error {
 // Report blocks w's origin for the user, whatever the service, for BlockFor from now on. It is for
 // remote requests, and fails with ErrLocal where the origin is a program of this machine, or unknown.
 func Report(tx *store.Tx, w Who, now clock.Moment) error {
-	if w.Origin == "" || strings.HasPrefix(w.Origin, localPrefix) {
+	if !IsElsewhere(w.Origin) {
 		return ErrLocal
 	}
 	return put(tx, w.UID, blockOf(w), BlockFor, now)
