@@ -52,19 +52,28 @@ stdin (with --touch manual) or SIGUSR1 touches it.`,
 	p.BoolVar(&f.alwaysUV, "always-uv", false, "ask for the PIN whatever the program wants")
 	p.StringVar(&f.attestation, "attestation", "self", "how it vouches for new credentials: self, x5c or none")
 	p.StringVar(&f.alg, "alg", "es256,eddsa", "the algorithms it has, best first")
-	p.StringVar(&f.fault, "fault", "none", "misbehave: "+faultNames())
+	p.StringVar(&f.fault, "fault", "none", "misbehave: "+joined(virtual.Faults))
 	p.StringSliceVar(&f.quirks, "quirk", nil, "be like some firmware: "+strings.Join(virtual.QuirkNames(), ", "))
 	p.BoolVar(&f.resetAny, "reset-any-time", false, "allow a reset later than 10 seconds after start")
 	p.StringVar(&f.name, "name", "", "begin each printed line with this name")
 	return c
 }
 
-func faultNames() string {
-	names := make([]string, len(virtual.Faults))
-	for i, f := range virtual.Faults {
-		names[i] = string(f)
+// joined lists names for people.
+func joined[S ~string](all []S) string {
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = string(s)
 	}
 	return strings.Join(names, ", ")
+}
+
+// sayer prints lines, each after the device's name if it has one.
+func sayer(cmd *cobra.Command, name string) func(string) {
+	if name != "" {
+		name += ": "
+	}
+	return func(line string) { fmt.Fprintln(cmd.OutOrStdout(), name+line) }
 }
 
 // options reads the flags, apart from the PIN.
@@ -116,10 +125,7 @@ func runKey(cmd *cobra.Command, f keyFlags) error {
 			return err
 		}
 	}
-	say := func(line string) { fmt.Fprintln(cmd.OutOrStdout(), line) }
-	if f.name != "" {
-		say = func(line string) { fmt.Fprintln(cmd.OutOrStdout(), f.name+": "+line) }
-	}
+	say := sayer(cmd, f.name)
 	waits := make(chan struct{}, 1)
 	o.OnWait = func(string) {
 		select {
@@ -143,18 +149,18 @@ func runKey(cmd *cobra.Command, f keyFlags) error {
 	if o.Touch == virtual.TouchManual {
 		go touchByLine(in, k) // ends with the process: a read of stdin cannot be given up
 	}
-	prompt := "waiting for touch: " + whoTouches(o)
+	prompt := "waiting for touch: " + whoTouches(o.Touch, o.Delay)
 	return attend(cmd.Context(), k, waits, signals, func() { say(prompt) })
 }
 
-func whoTouches(o virtual.Options) string {
-	switch o.Touch {
+func whoTouches(touch virtual.TouchMode, delay time.Duration) string {
+	switch touch {
 	case virtual.TouchManual:
 		return "press Enter"
 	case virtual.TouchNever:
 		return "nobody will"
 	default:
-		return "it touches itself after " + o.Delay.String()
+		return "it touches itself after " + delay.String()
 	}
 }
 
@@ -172,8 +178,8 @@ func attend(ctx context.Context, k *virtual.Key, waits <-chan struct{}, touches 
 	}
 }
 
-// touchByLine touches the key once a line, until stdin ends.
-func touchByLine(in *bufio.Reader, k *virtual.Key) {
+// touchByLine touches the key or card once a line, until stdin ends.
+func touchByLine(in *bufio.Reader, k interface{ Touch() bool }) {
 	for {
 		if _, err := in.ReadString('\n'); err != nil {
 			return

@@ -1,4 +1,4 @@
-// Command fob-virtual is a security key made of software, for trying Fob without hardware.
+// Command fob-virtual is a security key or a smart card made of software, for trying Fob without hardware.
 package main
 
 import (
@@ -42,7 +42,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newKeyCommand())
+	root.AddCommand(newKeyCommand(), newCardCommand())
 	root.Args = noArgs
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

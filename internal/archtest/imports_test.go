@@ -33,12 +33,12 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob-helper"},
-		only:   []string{"internal/helper", "internal/fido", "internal/fido/libfido", "internal/ykoath", "internal/pcsc"},
+		only:   []string{"internal/helper", "internal/fido", "internal/fido/libfido", "internal/card", "internal/ykoath", "internal/pcsc"},
 		reason: "fob-helper alone meets hostile devices: it holds the device libraries and nothing that knows users, requests or storage",
 	},
 	{
 		of:     []string{"cmd/fob-virtual"},
-		only:   []string{"internal/virtual"},
+		only:   []string{"internal/virtual", "internal/virtual/card"},
 		reason: "the software key shares no code with what it is used to test",
 	},
 	{
