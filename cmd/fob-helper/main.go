@@ -5,12 +5,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 
 	"golang.org/x/term"
 
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/fido/libfido"
 	"github.com/fobproject/fob/internal/helper"
+	"github.com/fobproject/fob/internal/pcsc"
 )
 
 func main() {
@@ -31,5 +34,7 @@ func run() error {
 		return err
 	}
 	libfido.Warm()
-	return helper.Serve(os.Stdin, os.Stdout, libfido.Handlers())
+	handlers := libfido.Handlers()
+	maps.Copy(handlers, card.Handlers(pcsc.Readers{}))
+	return helper.Serve(os.Stdin, os.Stdout, handlers)
 }

@@ -18,7 +18,9 @@ need() { # need PACKAGE CHECK...: wants PACKAGE where CHECK fails
 has() { command -v "$1"; }
 has_headers() { echo '#include <stdlib.h>' | cc -E -; }
 has_libfido2() { pkg-config --exists libfido2; }
+has_libpcsclite() { pkg-config --exists libpcsclite; }
 has_pam_oath() { ls /lib/*/security/pam_oath.so /usr/lib/*/security/pam_oath.so /usr/lib/security/pam_oath.so 2>/dev/null | grep -q .; }
+has_pcscd() { command -v pcscd || [ -x /usr/sbin/pcscd ]; }
 has_certificates() {
 	[ -n "${SSL_CERT_FILE:-}" ] || [ -s /etc/ssl/certs/ca-certificates.crt ] ||
 		[ -s /etc/pki/tls/certs/ca-bundle.crt ] || [ -s /etc/ssl/cert.pem ]
@@ -31,6 +33,7 @@ for group in "$@"; do
 		need libc6-dev has_headers
 		need pkg-config has pkg-config
 		need libfido2-dev has_libfido2
+		need libpcsclite-dev has_libpcsclite
 		need ca-certificates has_certificates
 		;;
 	demo)
@@ -46,6 +49,8 @@ for group in "$@"; do
 		need fido2-tools has fido2-assert
 		need gnome-keyring has gnome-keyring-daemon
 		need oathtool has oathtool
+		need pcscd has_pcscd
+		need yubikey-manager has ykman
 		need pskc-utils has pskc2csv
 		need pskctool has pskctool
 		need dbus-daemon has dbus-daemon

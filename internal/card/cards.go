@@ -1,0 +1,175 @@
+package card
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/helper"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/ykoath"
+)
+
+// Runner runs one operation in a process of its own; helper.Pool does.
+type Runner interface {
+	Run(ctx context.Context, c helper.Call, result any) error
+}
+
+// Cards runs operations on cards through fob-helper. It is safe for concurrent use: pcscd orders operations on one
+// card. Errors wrap a sentinel of this package or of ykoath, and name the card's reader.
+type Cards struct{ r Runner }
+
+// NewCards makes Cards that run their operations on r.
+func NewCards(r Runner) *Cards { return &Cards{r} }
+
+// maxReaders bounds what the helper may list.
+const maxReaders = 32
+
+// List asks the card in each reader what it is.
+func (c *Cards) List(ctx context.Context) ([]Found, error) {
+	var all []Found
+	if err := c.run(ctx, "cards", opList, listTime, listArgs{}, &all); err != nil {
+		return nil, err
+	}
+	if len(all) > maxReaders || slices.ContainsFunc(all, func(f Found) bool { return !f.plausible() }) {
+		return nil, fmt.Errorf("cards: %w: it lists what cannot be", ErrHelper)
+	}
+	return all, nil
+}
+
+// Why is what the trouble of a card that was found is; nil if it has none.
+func (f Found) Why() error {
+	if f.Trouble == "" {
+		return nil
+	}
+	if err, ok := names[f.Trouble]; ok {
+		return err
+	}
+	return ErrReader
+}
+
+func (f Found) plausible() bool {
+	return f.Reader != "" && len(f.Reader) <= 256 && len(f.Version) <= 16 && (idForm.MatchString(string(f.ID)) || f.ID == "" && f.Trouble != "")
+}
+
+// Codes gives the card's accounts, with the codes of now that it gives without more.
+func (c *Cards) Codes(ctx context.Context, t Target, now time.Time) ([]Account, error) {
+	var all []Account
+	if err := c.run(ctx, t.Reader, opCodes, quickTime, codesArgs{t, now.Unix()}, &all); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(all, func(a Account) bool { return !a.plausible() }) {
+		return nil, fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
+	}
+	return all, nil
+}
+
+// Code gives one account's code: the one of now, or for HOTP the next, which is then used. The card may wait for a
+// touch.
+func (c *Cards) Code(ctx context.Context, t Target, account []byte, kind oath.Kind, now time.Time) (Account, error) {
+	var a Account
+	if err := c.run(ctx, t.Reader, opCode, touchTime, codeArgs{t, account, kind, now.Unix()}, &a); err != nil {
+		return Account{}, err
+	}
+	if !a.plausible() || len(a.Code) == 0 {
+		return Account{}, fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
+	}
+	return a, nil
+}
+
+// Put adds an account; it never replaces one. It wipes nothing.
+func (c *Cards) Put(ctx context.Context, t Target, n New) error {
+	return c.run(ctx, t.Reader, opPut, quickTime, putArgs{t, n}, nil)
+}
+
+// Rename gives an account another id.
+func (c *Cards) Rename(ctx context.Context, t Target, account, to []byte) error {
+	return c.run(ctx, t.Reader, opRename, quickTime, renameArgs{t, account, to}, nil)
+}
+
+// Delete removes an account for good.
+func (c *Cards) Delete(ctx context.Context, t Target, account []byte) error {
+	return c.run(ctx, t.Reader, opDelete, quickTime, deleteArgs{t, account}, nil)
+}
+
+// SetPassword sets the card's password, or takes it away where it is empty. It gives the access key that opens the
+// card from now on; nil for a card without password.
+func (c *Cards) SetPassword(ctx context.Context, t Target, password *secret.Secret) (*secret.Secret, error) {
+	return c.key(ctx, t, opPassword, passwordArgs{t, password.Reveal()})
+}
+
+// Unlock tries a password and gives the access key that it makes for this card, which Target.Key takes.
+func (c *Cards) Unlock(ctx context.Context, t Target, password *secret.Secret) (*secret.Secret, error) {
+	return c.key(ctx, t, opUnlock, unlockArgs{t, password.Reveal()})
+}
+
+func (c *Cards) key(ctx context.Context, t Target, op string, args any) (*secret.Secret, error) {
+	var key []byte
+	if err := c.run(ctx, t.Reader, op, quickTime, args, &key); err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, nil
+	}
+	return secret.New(key), nil
+}
+
+// Reset removes every account and the password of the card, and gives its new id.
+func (c *Cards) Reset(ctx context.Context, t Target) (ID, error) {
+	var id ID
+	if err := c.run(ctx, t.Reader, opReset, quickTime, resetArgs{t}, &id); err != nil {
+		return "", err
+	}
+	if !idForm.MatchString(string(id)) {
+		return "", fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
+	}
+	return id, nil
+}
+
+func (a Account) plausible() bool {
+	digits := len(a.Code) == 0 || len(a.Code) >= oath.MinDigits && len(a.Code) <= oath.MaxDigits
+	for _, d := range a.Code {
+		digits = digits && d >= '0' && d <= '9'
+	}
+	return digits && len(a.ID) > 0 && len(a.ID) <= ykoath.MaxID && (a.Kind == oath.HOTP || a.Kind == oath.TOTP && a.Period >= 1 && a.Period <= oath.MaxPeriod)
+}
+
+func clean(reader string) string { return caller.Clean(reader).String() }
+
+// run runs an operation and gives its failure a sentinel.
+func (c *Cards) run(ctx context.Context, device, op string, timeout time.Duration, args, result any) error {
+	device = clean(device)
+	err := c.r.Run(ctx, helper.Call{Op: op, Device: device, Args: args, Timeout: timeout}, result)
+	if err == nil {
+		return nil
+	}
+	code, isCode := errors.AsType[*helper.OpError](err)
+	kind, known := error(nil), false
+	if isCode {
+		kind, known = names[code.Name]
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", device, ErrCancelled)
+	case known && code.Text != kind.Error():
+		return fmt.Errorf("%s: %w", device, detailed{kind, code.Text})
+	case known:
+		return fmt.Errorf("%s: %w", device, kind)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", device, ErrTimeout)
+	}
+	return fmt.Errorf("%w: %w", ErrHelper, err)
+}
+
+// detailed is a sentinel with what the helper said of it.
+type detailed struct {
+	kind error
+	text string
+}
+
+func (d detailed) Error() string { return d.text }
+func (d detailed) Unwrap() error { return d.kind }

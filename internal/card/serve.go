@@ -1,0 +1,161 @@
+package card
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fobproject/fob/internal/helper"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/ykoath"
+)
+
+// Handlers serve the operations on cards, in fob-helper.
+func Handlers(c Connector) map[string]helper.Handler {
+	return map[string]helper.Handler{
+		opList: helper.Handle(func(ctx context.Context, _ listArgs) ([]Found, error) { return list(ctx, c) }),
+		opCodes: on(c, func(ctx context.Context, s *ykoath.Session, a codesArgs) ([]Account, error) {
+			all, err := s.CalculateAll(ctx, time.Unix(a.Now, 0))
+			out := make([]Account, len(all))
+			for i, c := range all {
+				out[i] = accountOf(c)
+			}
+			return out, err
+		}),
+		opCode: on(c, func(ctx context.Context, s *ykoath.Session, a codeArgs) (Account, error) {
+			code, err := s.Calculate(ctx, ykoath.ParseID(string(a.Account), a.Kind), time.Unix(a.Now, 0))
+			return accountOf(code), err
+		}),
+		opPut: on(c, func(ctx context.Context, s *ykoath.Session, a putArgs) (struct{}, error) {
+			n := a.New
+			return struct{}{}, s.Put(ctx, ykoath.New{
+				ID: string(n.ID), Kind: n.Kind, Algorithm: n.Algorithm, Digits: n.Digits, Counter: n.Counter, Touch: n.Touch, Seed: secret.New(n.Seed),
+			})
+		}),
+		opRename: on(c, func(ctx context.Context, s *ykoath.Session, a renameArgs) (struct{}, error) {
+			return struct{}{}, s.Rename(ctx, string(a.Account), string(a.To))
+		}),
+		opDelete: on(c, func(ctx context.Context, s *ykoath.Session, a deleteArgs) (struct{}, error) {
+			return struct{}{}, s.Delete(ctx, string(a.Account))
+		}),
+		opPassword: on(c, func(ctx context.Context, s *ykoath.Session, a passwordArgs) ([]byte, error) {
+			if len(a.New) == 0 {
+				return nil, s.SetKey(ctx, nil)
+			}
+			key, err := s.DeriveKey(secret.New(a.New))
+			if err != nil {
+				return nil, err
+			}
+			return key.Reveal(), s.SetKey(ctx, key)
+		}),
+		opUnlock: locked(c, func(ctx context.Context, s *ykoath.Session, a unlockArgs) ([]byte, error) {
+			key, err := s.DeriveKey(secret.New(a.Password))
+			if err != nil {
+				return nil, err
+			}
+			return key.Reveal(), s.Unlock(ctx, key)
+		}),
+		opReset: locked(c, func(ctx context.Context, s *ykoath.Session, _ resetArgs) (ID, error) {
+			err := s.Reset(ctx)
+			return ID(s.DeviceID()), err
+		}),
+	}
+}
+
+// targeted is an operation's arguments.
+type targeted interface{ target() Target }
+
+func (t Target) target() Target { return t }
+
+// on makes the handler of an operation on a card that is open or that its key opens.
+func on[A targeted, R any](c Connector, f func(context.Context, *ykoath.Session, A) (R, error)) helper.Handler {
+	return locked(c, func(ctx context.Context, s *ykoath.Session, a A) (R, error) {
+		if key := a.target().Key; s.Locked() && len(key) > 0 {
+			if err := s.Unlock(ctx, secret.New(bytes.Clone(key))); err != nil {
+				var none R
+				return none, err
+			}
+		}
+		return f(ctx, s, a)
+	})
+}
+
+// locked makes the handler of an operation that a locked card does too.
+func locked[A targeted, R any](c Connector, f func(context.Context, *ykoath.Session, A) (R, error)) helper.Handler {
+	return helper.Handle(func(ctx context.Context, a A) (R, error) {
+		var out R
+		err := c.Use(ctx, a.target().Reader, func(card ykoath.Card) error {
+			s, err := ykoath.Select(ctx, card)
+			if err != nil {
+				return err
+			}
+			if ID(s.DeviceID()) != a.target().ID {
+				return ErrOther
+			}
+			out, err = f(ctx, s, a)
+			return err
+		})
+		if err != nil {
+			var none R
+			return none, report(err)
+		}
+		return out, nil
+	})
+}
+
+// list asks every card what it is. One that does not say is listed with its trouble.
+func list(ctx context.Context, c Connector) ([]Found, error) {
+	names, err := c.List(ctx)
+	if err != nil {
+		return nil, report(err)
+	}
+	found := make([]Found, len(names))
+	for i, name := range names {
+		found[i].Reader = name
+		err := c.Use(ctx, name, func(card ykoath.Card) error {
+			s, err := ykoath.Select(ctx, card)
+			if err != nil {
+				return err
+			}
+			v := s.Version()
+			found[i].ID, found[i].Version, found[i].Slots, found[i].Password = ID(s.DeviceID()), v.String(), v.Slots(), s.Password()
+			return nil
+		})
+		if err != nil {
+			found[i].Trouble = report(err).Name
+		}
+	}
+	return found, nil
+}
+
+func accountOf(c ykoath.Code) Account {
+	a := Account{ID: []byte(c.ID), Kind: c.Kind, Issuer: c.Issuer, Name: c.Name, Period: c.Period, Touch: c.Touch, Code: c.Code.Reveal()}
+	if !c.Until.IsZero() {
+		a.Until = c.Until.Unix()
+	}
+	return a
+}
+
+// names tells the sentinels apart between the two processes.
+var names = map[string]error{
+	"FOB_CARD_NO_SERVICE": ErrNoService, "FOB_CARD_BUSY": ErrBusy, "FOB_CARD_GONE": ErrGone, "FOB_CARD_RESET": ErrReset,
+	"FOB_CARD_MUTE": ErrMute, "FOB_CARD_OTHER": ErrOther, "FOB_CARD_READER": ErrReader, "FOB_CARD_TIMEOUT": ErrTimeout,
+	"FOB_CARD_NO_APPLET": ykoath.ErrNoApplet, "FOB_CARD_LOCKED": ykoath.ErrLocked, "FOB_CARD_PASSWORD": ykoath.ErrPassword,
+	"FOB_CARD_FULL": ykoath.ErrFull, "FOB_CARD_NO_ACCOUNT": ykoath.ErrNoAccount, "FOB_CARD_EXISTS": ykoath.ErrExists,
+	"FOB_CARD_TOUCH": ykoath.ErrTouch, "FOB_CARD_TOO_OLD": ykoath.ErrTooOld, "FOB_CARD_PARAMS": ykoath.ErrParams,
+	"FOB_CARD_NONSENSE": ykoath.ErrNonsense,
+}
+
+// report makes of an error what is sent to fobd.
+func report(err error) *helper.OpError {
+	for name, kind := range names {
+		if errors.Is(err, kind) {
+			return &helper.OpError{Name: name, Text: err.Error()}
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &helper.OpError{Name: "FOB_CARD_TIMEOUT", Text: ErrTimeout.Error()}
+	}
+	return &helper.OpError{Name: "FOB_CARD_READER", Text: err.Error()}
+}
