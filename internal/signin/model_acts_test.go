@@ -23,9 +23,12 @@ func (m *model) stop(a, b, c int) {
 	var err error
 	what := "cancel"
 	switch {
-	case q.over || !mine:
+	case q.over:
+	case c%3 == 2:
+		q.mayCancel = by.UID == q.by.UID && !mine || mine && (!there || q.remote)
+	case !mine:
 	case there:
-		if q.remote && c%3 != 2 {
+		if q.remote {
 			q.mayDeny, q.quiet = true, true
 		}
 	default:
@@ -123,6 +126,7 @@ func (m *model) beRemembered(a, b, c int) {
 		return
 	}
 	q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
+	m.looksForKeys(q)
 	if err := m.d.Answer(context.Background(), desks[q.user].Caller, q.id, signin.Answer{Prompt: p.ID, Number: q.number}); err == nil {
 		q.numbered = true
 	}
@@ -240,7 +244,7 @@ func (m *model) race(a, b, c int) {
 		func() error { return m.d.Cancel(at, q.id) },
 		func() error { return m.d.Deny(at, q.id) },
 	}
-	q.mayDeny, q.mayReport = true, true
+	q.mayDeny, q.mayReport, q.mayCancel = true, true, true
 	taps := 0
 	for _, k := range m.keys {
 		if now, _ := m.watch.of(k); len(now) > 0 && offerState(q.r.View(), k) == signin.OfferTouch {
@@ -257,6 +261,7 @@ func (m *model) race(a, b, c int) {
 	if p, ok := q.prompt(signin.PromptNumber); ok && b%2 == 0 {
 		q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
 		q.willBe = true
+		m.looksForKeys(q)
 		go func() {
 			_ = m.d.Answer(context.Background(), at, q.id, signin.Answer{Prompt: p.ID, Number: q.number})
 		}()

@@ -55,6 +55,7 @@ func (m *model) tapped(k *fakeKey, op blinking) *asked {
 		}
 		delete(q.lit, k.id)
 		x, ok := m.users[q.user].keyOf(k)
+		q.stray = q.stray || !ok || !q.methods[x.ID]
 		if op.op == fido.OpAssert && ok && q.methods[x.ID] {
 			e := evidence{by: "tap", strength: policy.Key, method: x.ID}
 			if op.pin {
@@ -84,6 +85,7 @@ func (m *model) typeNumber(a, b, c int) {
 	if c%5 != 0 && mine {
 		q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
 		q.willBe = true
+		m.looksForKeys(q)
 	}
 	err := m.d.Answer(context.Background(), by.Caller, q.id, signin.Answer{Prompt: p.ID, Number: number})
 	switch {

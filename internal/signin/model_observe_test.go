@@ -92,6 +92,9 @@ func (m *model) ended(q *asked, v signin.View) {
 			m.wrong("%s expires %v early", q, q.until-now)
 		}
 	case signin.Cancelled:
+		if why := m.whyCancelled(q, v.Err); why != "" {
+			m.wrong("%s is cancelled (%v), %s", q, v.Err, why)
+		}
 	default:
 		m.wrong("%s ends as %q", q, v.Decision)
 	}

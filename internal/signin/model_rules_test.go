@@ -310,6 +310,12 @@ func (u *person) no() string {
 // weigh says what a typed code is to a request, and counts it: evidence if it is right, an error's word if
 // it is not.
 func (m *model) weigh(q *asked, c typedCode) (e evidence, right bool, word string) {
+	defer func() {
+		if q.refused == nil {
+			q.refused = map[string]bool{}
+		}
+		q.refused[word] = true
+	}()
 	u, l := m.users[q.user], m.lock(q)
 	if m.boot() < l.until {
 		return e, false, "locked"

@@ -36,8 +36,9 @@ var steps = []struct {
 	{"remember", 8, (*model).remember},
 	{"leave", 2, func(m *model, a, _, _ int) {
 		if q := m.one(a); q != nil && !q.over {
-			q.gone = true
+			q.gone, q.mustEnd = true, true
 			q.leave()
+			m.say("who began %s leaves", q.id)
 		}
 	}},
 	{"revoke", 1, (*model).revoke},
@@ -143,6 +144,7 @@ func (m *model) start(q *asked, ask signin.Ask) {
 	v := r.View()
 	q.until = m.boot() + v.Deadline.Sub(v.Begun)
 	m.all = append(m.all, q)
+	m.looksForKeys(q)
 	q.grantOK = m.spared(q)
 	m.say("%s begun: %s", q.id, q)
 	m.listen(q)

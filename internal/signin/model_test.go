@@ -191,14 +191,17 @@ type asked struct {
 	timeout, until          time.Duration
 	leave                   context.CancelFunc
 
-	numbered, willBe, remember, grantOK, gone, mustEnd, mayDeny, mayReport, expected bool
-	misses                                                                           int
-	evidence                                                                         []evidence
-	parked                                                                           map[string]bool      // by key
-	lit                                                                              map[string]time.Time // since when a key blinks for it
-	over                                                                             bool
-	decision                                                                         signin.Decision
-	unwritten                                                                        bool // it ended while the disk was broken
+	numbered, willBe, remember, grantOK, gone, mustEnd, mayDeny, mayReport, mayCancel, expected bool
+	shut                                                                                        bool            // the engine shut down meanwhile
+	found, stray                                                                                bool            // a key that holds one of its methods was there; another was touched
+	refused                                                                                     map[string]bool // what typed codes were
+	misses                                                                                      int
+	evidence                                                                                    []evidence
+	parked                                                                                      map[string]bool      // by key
+	lit                                                                                         map[string]time.Time // since when a key blinks for it
+	over                                                                                        bool
+	decision                                                                                    signin.Decision
+	unwritten                                                                                   bool // it ended while the disk was broken
 }
 
 func (q *asked) String() string {
@@ -359,6 +362,9 @@ func (m *model) mends() {
 // restart ends the engine and begins another on the same database.
 func (m *model) restart() {
 	m.mends()
+	for _, q := range m.all {
+		q.shut = q.shut || !q.over
+	}
 	before, at := m.d.Engine, m.boot()
 	m.d.anew()
 	synctest.Wait()
@@ -387,6 +393,7 @@ func (m *model) close() {
 	}
 	for _, q := range m.all {
 		if !q.over {
+			q.mayCancel = true
 			_ = m.d.Cancel(desks[q.user].Caller, q.id)
 		}
 	}
