@@ -75,9 +75,8 @@ func (m *model) pick(a, b, _ int) {
 		m.wrong("%s picks %s", by.name, q)
 	}
 	if err == nil {
-		m.picked = q
-		q.parked, q.lit = map[string]bool{}, map[string]time.Time{}
 		m.say("%s picked by %s", q.id, by.name)
+		m.foremost(q)
 		time.Sleep(1100 * time.Millisecond) // while a key stays dark
 		synctest.Wait()
 		if q.over || !q.r.View().Pending() {
@@ -88,6 +87,58 @@ func (m *model) pick(a, b, _ int) {
 				m.wrong("%s was picked, and its key does not blink", q)
 			}
 		}
+	}
+}
+
+// foremost notes that q was picked: whatever it wants blinks for it.
+func (m *model) foremost(q *asked) {
+	m.picked, q.parked, q.lit = q, map[string]bool{}, map[string]time.Time{}
+}
+
+// opens lets the user type the number of q, and pick it, where they sit.
+func (m *model) opens(q *asked) {
+	m.observe()
+	if p, ok := q.prompt(signin.PromptNumber); ok && !q.over {
+		q.evidence = append(q.evidence, evidence{by: "match", strength: policy.Match})
+		m.looksForKeys(q)
+		q.numbered = m.d.Answer(context.Background(), desks[q.user].Caller, q.id, signin.Answer{Prompt: p.ID, Number: q.number}) == nil
+		m.observe()
+	}
+	if q.over {
+		return
+	}
+	if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
+		m.say("%s opened and picked by %s", q.id, desks[q.user].name)
+		m.foremost(q)
+	}
+	time.Sleep(1100 * time.Millisecond) // while a key stays dark
+	m.observe()
+}
+
+// touches taps a key that blinks for q, if one does.
+func (m *model) touches(q *asked) {
+	for i, k := range m.keys {
+		if now, _ := m.watch.of(k); len(now) > 0 && !q.over && offerState(q.r.View(), k) == signin.OfferTouch {
+			m.tap(i, 1, 0)
+			m.observe()
+		}
+	}
+}
+
+// wantPIN is what is asked for from elsewhere and takes a PIN. There it is not to be had.
+func (m *model) wantPIN(a, b, c int) {
+	q := &asked{by: callers[[]int{0, 0, 4, 6}[a%4]], kind: "sign-in", service: "mailer", origin: origins[c%8], user: uid, require: policy.Verified}
+	if q.by.UID == 0 {
+		q.service = []string{"pam:safe", "pam:sshd"}[b%2]
+	}
+	if m.start(q, signin.Ask{}); q.r == nil {
+		return
+	}
+	m.opens(q)
+	for range 2 { // one to choose it, one with the PIN
+		m.touches(q)
+		m.typePIN(0, 0, 1)
+		m.observe()
 	}
 }
 
@@ -145,17 +196,8 @@ func (m *model) beRemembered(a, b, c int) {
 			return
 		}
 	}
-	if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
-		m.picked, q.parked, q.lit = q, map[string]bool{}, map[string]time.Time{}
-	}
-	time.Sleep(1100 * time.Millisecond)
-	m.observe()
-	for i, k := range m.keys {
-		if now, _ := m.watch.of(k); len(now) > 0 && !q.over && offerState(q.r.View(), k) == signin.OfferTouch {
-			m.tap(i, 1, 0)
-			m.observe()
-		}
-	}
+	m.opens(q)
+	m.touches(q)
 }
 
 // takeAway is root's removal of a method, of which others may be waiting for a proof.
@@ -181,7 +223,7 @@ func (m *model) giveBack(a, b, _ int) {
 		for n := 0; q.r != nil && !q.over && n < 4; n++ {
 			m.typePIN(0, 0, 1)
 			if err := m.d.Pick(desks[q.user].Caller, q.id); err == nil {
-				m.picked, q.parked, q.lit = q, map[string]bool{}, map[string]time.Time{}
+				m.foremost(q)
 			}
 			time.Sleep(1100 * time.Millisecond)
 			if m.observe(); !q.over {

@@ -31,6 +31,9 @@ func (m *model) observe() {
 			m.wrong("%s has all that it needs and is %q (%v): %+v", q, v.Decision, v.Err, v.Offers)
 		}
 		q.expected = false
+		if _, asked := q.prompt(signin.PromptPIN); asked && q.remote {
+			m.wrong("%s, from elsewhere, asks for a PIN", q)
+		}
 		if q.numbered && q.r.Number() != "" {
 			m.wrong("%s tells its number after it was typed", q)
 		}
@@ -276,6 +279,9 @@ func (m *model) lookAt(k *fakeKey) {
 		}
 	}
 	for _, q := range shown {
+		if q.remote && len(now) > 0 && now[0].pin {
+			m.wrong("the key %s got a PIN for %s, from elsewhere", k.id, q)
+		}
 		if q.parked[k.id] {
 			m.wrong("the key %s blinks for %s, which nobody picked, beside %v", k.id, q, wanted)
 		}

@@ -64,6 +64,7 @@ var steps = []struct {
 	{"take a method away", 2, (*model).takeAway},
 	{"give a key back", 2, (*model).giveBack},
 	{"report what comes by ssh", 1, (*model).reportSSH},
+	{"want a PIN from elsewhere", 2, (*model).wantPIN},
 	{"all at once", 3, (*model).race},
 }
 
