@@ -42,7 +42,7 @@ func TestCodeSignsIn(t *testing.T) {
 				t.Errorf("%s: approved with %s", kind, v.Strength)
 			}
 			e := d.log()[v.LogSeq-1]
-			if e.Request != v.ID || e.Decision != "approved" || e.Strength != "code" || e.MethodName != f.serial || e.Receipt != nil {
+			if e.Request != v.ID || e.Decision != "approved" || e.Strength != "code" || e.MethodName != f.serial || e.Receipt != nil || len(e.Tried) > 0 {
 				t.Errorf("%s: the log says %+v", kind, e)
 			}
 			if _, err := d.verify(code); !errors.Is(err, oath.ErrUsed) {

@@ -9,6 +9,7 @@ import (
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
@@ -90,13 +91,8 @@ func (c *codeOffer) again(why error) {
 // failed ends the offer and says why.
 func (c *codeOffer) failed(why error) {
 	c.close()
-	c.r.publish(func(v *View) {
-		for i := range v.Offers {
-			if typedOffer(v.Offers[i].Type) {
-				v.Offers[i].State, v.Offers[i].Err = OfferFailed, why
-			}
-		}
-	})
+	c.r.mark(OfferByCode, OfferFailed, why)
+	c.r.mark(OfferByRecovery, OfferFailed, why)
 }
 
 func (c *codeOffer) withdraw() {
@@ -105,7 +101,13 @@ func (c *codeOffer) withdraw() {
 	c.r.withdraw(OfferByRecovery)
 }
 
-func typedOffer(t OfferType) bool { return t == OfferByCode || t == OfferByRecovery }
+// typedAs is the offer that somebody who types this code takes.
+func typedAs(code *secret.Secret) OfferType {
+	if isRecovery(code) {
+		return OfferByRecovery
+	}
+	return OfferByCode
+}
 
 func (c *codeOffer) close() {
 	if c.open != nil {

@@ -69,13 +69,7 @@ func (r *Request) askNumber() {
 			return
 		}
 	}
-	r.publish(func(v *View) {
-		for i := range v.Offers {
-			if v.Offers[i].Type == OfferByNumber {
-				v.Offers[i].State = OfferDone
-			}
-		}
-	})
+	r.mark(OfferByNumber, OfferDone, nil)
 	r.tries("number: right")
 	close(r.atDesk)
 }

@@ -335,6 +335,17 @@ func (r *Request) offerWhile(ctx context.Context, keyID string, change func(*Off
 	})
 }
 
+// mark changes the state of the offers of a type.
+func (r *Request) mark(t OfferType, s OfferState, why error) {
+	r.publish(func(v *View) {
+		for i := range v.Offers {
+			if v.Offers[i].Type == t {
+				v.Offers[i].State, v.Offers[i].Err = s, why
+			}
+		}
+	})
+}
+
 // withdraw takes all offers of a type back, between one step and the next. That they were there stays in
 // the record.
 func (r *Request) withdraw(t OfferType) {
