@@ -168,15 +168,17 @@ func (m *model) typeCode(a, b, c int) {
 	if q == nil {
 		return
 	}
-	p, ok := q.prompt(signin.PromptCode)
-	if !ok {
-		return
-	}
 	by, _ := m.answerer(q, b)
-	if m.uncertain(q.user) {
+	m.typesFor(q, by, c)
+}
+
+// typesFor lets somebody type a code for q: n says which.
+func (m *model) typesFor(q *asked, by who, n int) {
+	p, ok := q.prompt(signin.PromptCode)
+	if !ok || m.uncertain(q.user) {
 		return
 	}
-	code := m.write(q.user, c)
+	code := m.write(q.user, n)
 	may := by.UID == q.user || by.UID == q.by.UID
 	if over := m.boot() > q.until; over || !may {
 		if err := m.d.Answer(context.Background(), by.Caller, q.id, signin.Answer{Prompt: p.ID, Code: typed(code.text)}); err == nil && !may {

@@ -233,9 +233,13 @@ func (m *model) learn(id uint32) {
 		return
 	}
 	u := m.users[id]
-	u.keys, u.token, u.recovery, u.names = map[string]method.Method{}, "", "", map[string]bool{}
+	was := u.standard
+	u.keys, u.token, u.recovery, u.standard, u.names = map[string]method.Method{}, "", "", "", map[string]bool{}
 	for _, x := range ms {
 		u.names[x.ID] = true
+		if x.Default {
+			u.standard = x.ID
+		}
 		switch x.Type {
 		case method.TypeKey:
 			u.keys[x.Key.KeyID] = x
@@ -244,6 +248,9 @@ func (m *model) learn(id uint32) {
 		case method.TypeRecovery:
 			u.recovery = x.ID
 		}
+	}
+	if u.standard == "" && len(ms) > 0 || u.standard != was && u.names[was] && was != u.recovery { // recovery codes give way
+		m.wrong("the default of %s was %s and is %s: %+v", accounts[id], was, u.standard, ms)
 	}
 	if u.recovery == "" {
 		u.codes = nil

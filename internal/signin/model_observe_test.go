@@ -31,6 +31,10 @@ func (m *model) observe() {
 			m.wrong("%s has all that it needs and is %q (%v): %+v", q, v.Decision, v.Err, v.Offers)
 		}
 		q.expected = false
+		if !q.over {
+			q.open = leftOpen(v)
+			m.inOrder(q, v)
+		}
 		if _, asked := q.prompt(signin.PromptPIN); asked && q.remote {
 			m.wrong("%s, from elsewhere, asks for a PIN", q)
 		}
@@ -74,6 +78,9 @@ func (m *model) ended(q *asked, v signin.View) {
 		m.readLog()
 	}
 	m.say("%s ends %s by %s (%v)", q.id, v.Decision, v.Strength, v.Err)
+	if all := m.entries[q.id]; q.r != nil && len(all) > 0 && m.broken == nil {
+		m.recorded(q, all[len(all)-1])
+	}
 	now := m.boot()
 	at := q.sort()
 	switch v.Decision {

@@ -315,6 +315,9 @@ func (m *model) weigh(q *asked, c typedCode) (e evidence, right bool, word strin
 			q.refused = map[string]bool{}
 		}
 		q.refused[word] = true
+		if word == "wrong" || word == "used" {
+			q.mistyped++
+		}
 	}()
 	u, l := m.users[q.user], m.lock(q)
 	if m.boot() < l.until {

@@ -65,6 +65,8 @@ var steps = []struct {
 	{"give a key back", 2, (*model).giveBack},
 	{"report what comes by ssh", 1, (*model).reportSSH},
 	{"want a PIN from elsewhere", 2, (*model).wantPIN},
+	{"set the default", 3, (*model).setDefault},
+	{"switch half-way", 4, (*model).switchOver},
 	{"all at once", 3, (*model).race},
 }
 
@@ -161,6 +163,7 @@ func (m *model) describe(q *asked) {
 	q.raised = q.require != policy.None
 	q.strongest = m.users[q.user].strongest()
 	q.methods, q.token = map[string]bool{}, m.users[q.user].token
+	q.standard = m.users[q.user].standardOffer()
 	for id := range m.users[q.user].names {
 		q.methods[id] = true
 	}

@@ -168,6 +168,7 @@ type person struct {
 	keys     map[string]method.Method
 	token    string // id of the method
 	recovery string
+	standard string          // the one that is offered first
 	names    map[string]bool // ids of all methods
 }
 
@@ -195,7 +196,9 @@ type asked struct {
 	shut                                                                                        bool            // the engine shut down meanwhile
 	found, stray                                                                                bool            // a key that holds one of its methods was there; another was touched
 	refused                                                                                     map[string]bool // what typed codes were
-	misses                                                                                      int
+	misses, mistyped                                                                            int             // wrong numbers, and codes that did not count
+	standard                                                                                    signin.Offer    // what the default is offered as
+	open                                                                                        []signin.Offer  // what could be taken when it was looked at last
 	evidence                                                                                    []evidence
 	parked                                                                                      map[string]bool      // by key
 	lit                                                                                         map[string]time.Time // since when a key blinks for it
