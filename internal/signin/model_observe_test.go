@@ -195,7 +195,7 @@ func (m *model) after(q *asked, v signin.View, e audit.Entry, because evidence) 
 		m.wrong("%s is remembered, and may not be", q)
 	default:
 		m.remembered = append(m.remembered, &remembered{
-			id: v.Grant, service: q.service, origin: site(q.origin), sshKey: q.sshKey, method: because.method,
+			id: v.Grant, service: q.service, origin: site(q.origin), from: q.origin, sshKey: q.sshKey, method: because.method,
 			user: q.user, strength: because.strength, made: e.Time, spans: q.rule.remember,
 		})
 	}

@@ -123,6 +123,7 @@ func (q *asked) floor() policy.Strength {
 // remembered is an approval that need not be asked for again.
 type remembered struct {
 	id, service, origin, sshKey, method string
+	from                                string // the address that origin stands for
 	user                                uint32
 	strength                            policy.Strength
 	made                                time.Time
@@ -141,6 +142,19 @@ func (m *model) spared(q *asked) bool {
 			now.Sub(g.made) <= rule.remember && now.Sub(g.made) < g.spans && (g.strength >= rule.require || rule.takes(g.strength.String())) &&
 			g.strength >= policy.Code && m.users[g.user].names[g.method] && !now.Before(m.latest.Add(-5*time.Minute-30*time.Second))
 	})
+}
+
+// forgetsAll notes that what is remembered of q's user is gone, if it was looked for while the clock was back:
+// then nobody can tell how old it is, and setting the clock right does not help.
+func (m *model) forgetsAll(q *asked) {
+	a, err := netip.ParseAddr(q.origin)
+	looked := q.by.UID == 0 && q.remote && q.require == policy.None && q.kind == "sign-in" && q.sshKey != "" && q.rule.remember > 0
+	if !looked || err != nil || a.IsLoopback() || m.broken != nil || !m.wall().Before(m.latest.Add(-5*time.Minute-30*time.Second)) {
+		return
+	}
+	for _, g := range m.remembered {
+		g.gone = g.gone || g.user == q.user
+	}
 }
 
 // site is what counts as one origin: an address, or the /64 of one.

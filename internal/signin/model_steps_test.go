@@ -45,11 +45,9 @@ var steps = []struct {
 	{"start anew", 2, func(m *model, _, _, _ int) { m.restart() }},
 	{"change policy", 4, func(m *model, a, _, _ int) { m.obey(a % len(laws)) }},
 	{"set the clock", 3, func(m *model, a, _, _ int) {
-		m.d.mu.Lock()
-		m.d.jump = []time.Duration{0, 0, 0, 0, time.Minute, -20 * time.Second, -time.Hour, time.Hour, 2 * time.Hour, 40 * day}[a%10]
-		m.d.mu.Unlock()
-		m.say("the clock is off by %v", m.d.jump)
+		m.setClock([]time.Duration{0, 0, 0, 0, time.Minute, -20 * time.Second, -time.Hour, time.Hour, 2 * time.Hour, 40 * day}[a%10])
 	}},
+	{"come back while the clock is wrong", 2, (*model).comeBack},
 	{"suspend", 2, func(m *model, a, _, _ int) {
 		m.d.mu.Lock()
 		m.d.sleep += []time.Duration{5 * time.Second, 2 * time.Minute, 20 * time.Minute}[a%3]
@@ -149,6 +147,7 @@ func (m *model) start(q *asked, ask signin.Ask) {
 	m.all = append(m.all, q)
 	m.looksForKeys(q)
 	q.grantOK = m.spared(q)
+	m.forgetsAll(q)
 	m.say("%s begun: %s", q.id, q)
 	m.listen(q)
 }
