@@ -2,8 +2,10 @@ package signin_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -268,6 +270,54 @@ func (m *model) reportSSH(a, b, c int) {
 	q.mayReport = true
 	if err := m.d.Report(desks[q.user].Caller, q.id); err == nil {
 		q.mustEnd = true
+	}
+}
+
+// waitOut is somebody who was reported, and comes back a minute before the block ends and a minute after.
+func (m *model) waitOut(a, _, _ int) {
+	ats := slices.DeleteFunc(slices.Sorted(maps.Keys(m.blocks)), func(at string) bool { return m.blocks[at] < m.boot() })
+	if len(ats) == 0 {
+		return
+	}
+	at := ats[a%len(ats)]
+	user, origin, _ := strings.Cut(at, " ")
+	for _, off := range []time.Duration{-time.Minute, time.Minute} {
+		time.Sleep(m.blocks[at] + off - m.boot())
+		m.observe()
+		q := &asked{by: callers[0], kind: "sign-in", service: "pam:sshd", origin: origin, user: uid}
+		if user == fmt.Sprint(bobUID) {
+			q.user = bobUID
+		}
+		m.start(q, signin.Ask{})
+	}
+}
+
+// denyOver denies the same thing over and over, as soon as it may be asked for again, or some time after.
+func (m *model) denyOver(a, b, _ int) {
+	for n := range 7 { // the sixth wait is the first that does not double
+		ask := func() *asked {
+			q := &asked{by: callers[[]int{1, 7, 2, 0}[a%4]], kind: "sign-in", service: []string{"pam:sudo", "pam:sudo", "mailer", "pam:sshd"}[a%4], user: uid}
+			if q.by.desk != 0 {
+				q.user = q.by.desk
+			}
+			m.start(q, signin.Ask{})
+			m.observe()
+			return q
+		}
+		q := ask()
+		if q.r == nil || q.over || m.broken != nil {
+			return
+		}
+		q.mayDeny, q.mustEnd = true, true
+		if err := m.d.Deny(desks[q.user].Caller, q.id); err != nil {
+			m.wrong("cannot deny %s: %v", q, err)
+		}
+		m.observe()
+		if !q.remote { // who asks again from elsewhere may wait on for that
+			time.Sleep(m.waits[q.sort()].least - time.Second - m.boot())
+			ask()
+		}
+		time.Sleep(m.waits[q.sort()].most + []time.Duration{time.Second, time.Second, 45 * time.Minute, time.Hour}[b>>(2*n)%4] - m.boot())
 	}
 }
 

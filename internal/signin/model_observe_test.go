@@ -112,7 +112,6 @@ func (m *model) ended(q *asked, v signin.View) {
 		return
 	}
 	w := m.waits[at]
-	w.most = max(w.most, now+10*time.Minute)
 	if (v.Decision == signin.Denied || v.Decision == signin.Reported) && m.broken == nil {
 		all := m.denials[at]
 		if len(all) > 0 && now-all[len(all)-1] >= time.Hour {
@@ -121,6 +120,10 @@ func (m *model) ended(q *asked, v signin.View) {
 		m.denials[at] = append(all, now)
 		w.least = now + min(30*time.Second<<len(all), 10*time.Minute)
 	}
+	if w.loose = w.loose || q.remote; w.loose {
+		w.most = now + 10*time.Minute
+	}
+	w.most = max(w.most, w.least)
 	m.waits[at] = w
 	if v.Decision != signin.Reported || m.broken != nil {
 		return

@@ -205,6 +205,7 @@ func (l *lock) miss(now time.Duration) {
 // wait is what holds after a denial.
 type wait struct {
 	least, most time.Duration // it holds until the one surely, and until the other perhaps
+	loose       bool          // something from elsewhere has ended, which may have counted too
 }
 
 // sort says under what a request is counted after a denial: where no address is vouched for, what comes from

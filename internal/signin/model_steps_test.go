@@ -65,6 +65,8 @@ var steps = []struct {
 	{"want a PIN from elsewhere", 2, (*model).wantPIN},
 	{"set the default", 3, (*model).setDefault},
 	{"switch half-way", 4, (*model).switchOver},
+	{"wait a block out", 3, (*model).waitOut},
+	{"deny over and over", 1, (*model).denyOver},
 	{"all at once", 3, (*model).race},
 }
 
@@ -213,7 +215,7 @@ func (m *model) mayStart(q *asked, err error, code bool) (ok bool) {
 	case errors.Is(err, signin.ErrTooMany) && !q.remote && q.by.UID == 0:
 		m.wrong("%s finds no place: %v", q, err)
 	}
-	if errors.Is(err, throttle.ErrWaiting) {
+	if errors.Is(err, throttle.ErrWaiting) && q.remote { // it may wait on for that
 		w := m.waits[q.sort()]
 		w.most = max(w.most, m.boot()+10*time.Minute)
 		m.waits[q.sort()] = w
