@@ -366,7 +366,7 @@ func (m *model) race(a, b, c int) {
 		func() error { return m.d.Cancel(at, q.id) },
 		func() error { return m.d.Deny(at, q.id) },
 	}
-	q.mayDeny, q.mayReport, q.mayCancel = true, true, true
+	q.mayDeny, q.mayReport, q.mayCancel, q.raced = true, true, true, true
 	taps := 0
 	for _, k := range m.keys {
 		if now, _ := m.watch.of(k); len(now) > 0 && offerState(q.r.View(), k) == signin.OfferTouch {

@@ -54,6 +54,9 @@ func (m *model) tapped(k *fakeKey, op blinking) *asked {
 			continue
 		}
 		delete(q.lit, k.id)
+		if q.kind == "add-method" { // its next step is wanted by who has just touched a key for it
+			q.parked = map[string]bool{}
+		}
 		x, ok := m.users[q.user].keyOf(k)
 		q.stray = q.stray || !ok || !q.methods[x.ID]
 		if op.op == fido.OpAssert && ok && q.methods[x.ID] {

@@ -192,19 +192,19 @@ type asked struct {
 	timeout, until          time.Duration
 	leave                   context.CancelFunc
 
-	numbered, willBe, remember, grantOK, gone, mustEnd, mayDeny, mayReport, mayCancel, expected bool
-	shut                                                                                        bool            // the engine shut down meanwhile
-	found, stray                                                                                bool            // a key that holds one of its methods was there; another was touched
-	refused                                                                                     map[string]bool // what typed codes were
-	misses, mistyped                                                                            int             // wrong numbers, and codes that did not count
-	standard                                                                                    signin.Offer    // what the default is offered as
-	open                                                                                        []signin.Offer  // what could be taken when it was looked at last
-	evidence                                                                                    []evidence
-	parked                                                                                      map[string]bool      // by key
-	lit                                                                                         map[string]time.Time // since when a key blinks for it
-	over                                                                                        bool
-	decision                                                                                    signin.Decision
-	unwritten                                                                                   bool // it ended while the disk was broken
+	numbered, willBe, remember, grantOK, gone, mustEnd, mayDeny, mayReport, mayCancel, expected, raced bool
+	shut                                                                                               bool            // the engine shut down meanwhile
+	found, stray                                                                                       bool            // a key that holds one of its methods was there; another was touched
+	refused                                                                                            map[string]bool // what typed codes were
+	misses, mistyped                                                                                   int             // wrong numbers, and codes that did not count
+	standard                                                                                           signin.Offer    // what the default is offered as
+	open                                                                                               []signin.Offer  // what could be taken when it was looked at last
+	evidence                                                                                           []evidence
+	parked                                                                                             map[string]bool      // by key
+	lit                                                                                                map[string]time.Time // since when a key blinks for it
+	over                                                                                               bool
+	decision                                                                                           signin.Decision
+	unwritten                                                                                          bool // it ended while the disk was broken
 }
 
 func (q *asked) String() string {
