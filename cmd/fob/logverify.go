@@ -45,14 +45,9 @@ func (a *app) verifyLog(ctx context.Context, c *client.Client, head string) erro
 	return a.printVerdict(check, head)
 }
 
-// isEmptyHead reports whether a head is that of a log without entries, with which every log begins.
-func isEmptyHead(head string) bool {
-	number, hash, found := strings.Cut(head, ":")
-	if !found {
-		number, hash = "0", head
-	}
-	return hash != "" && strings.Trim(number, "0") == "" && strings.Trim(hash, "0") == ""
-}
+// isEmptyHead reports whether a head is that of a log without entries, with which every log begins. With a
+// number it is some entry's.
+func isEmptyHead(head string) bool { return head != "" && strings.Trim(head, "0") == "" }
 
 // progressEvery is how often progress is shown.
 const progressEvery = 100 * time.Millisecond

@@ -69,7 +69,7 @@ func PolicyCheck(service, user string, x policy.Explanation) api.PolicyCheck {
 }
 
 // LogHead reads a head of the log that was noted elsewhere: a hash of 64 hexadecimal digits, or a number, a
-// colon and the hash; nil if empty.
+// colon and the hash; nil if empty. Number 0 is refused: no entry has it, and it would stand for any.
 func LogHead(s string) (*audit.KnownHead, *api.Error) {
 	if s == "" {
 		return nil, nil
@@ -81,6 +81,8 @@ func LogHead(s string) (*audit.KnownHead, *api.Error) {
 		hash = s
 	} else if head.Seq, err = strconv.ParseUint(number, 10, 64); err != nil {
 		return nil, badHead()
+	} else if head.Seq == 0 {
+		return nil, api.Errorf(api.CodeBadRequest, "head has the number 0, which no entry has: the first is 1")
 	}
 	if head.Hash.UnmarshalText([]byte(hash)) != nil {
 		return nil, badHead()

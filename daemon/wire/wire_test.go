@@ -107,3 +107,29 @@ func TestViews(t *testing.T) {
 		}
 	})
 }
+
+func TestLogHead(t *testing.T) {
+	hash := strings.Repeat("ab", 32)
+	for _, tt := range []struct {
+		name, text string
+		seq        uint64
+		ok         bool
+	}{
+		{"takes a hash alone", hash, 0, true},
+		{"takes a number and its hash", "7:" + hash, 7, true},
+		{"refuses the number 0, which would stand for any", "0:" + hash, 0, false},
+		{"refuses the number 0 in more digits", "000:" + hash, 0, false},
+		{"refuses no number before the colon", ":" + hash, 0, false},
+		{"refuses a hash that is too short", hash[1:], 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			head, err := LogHead(tt.text)
+			if (err == nil) != tt.ok {
+				t.Fatalf("got %v, %v", head, err)
+			}
+			if tt.ok && head.Seq != tt.seq {
+				t.Errorf("got number %d, want %d", head.Seq, tt.seq)
+			}
+		})
+	}
+}
