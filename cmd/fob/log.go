@@ -31,6 +31,11 @@ the receipt of an approval can be checked with fob log receipt. With --since all
 entries from then on are shown, unless -n says how many. --request shows what
 else is known of them.
 
+A service's name alone is that of all who ask under it: mailer finds
+app:1000:mailer, and app:0:mailer that root began. A method that was removed is
+named by its whole id, as --json shows it. A kind or a decision may be put as
+shown, such as "wrong code", or as in --json, such as wrong-code.
+
 A time is a span up to now, such as 24h or 7d, a date, or a time as in
 2026-01-31T12:00:00Z. A date in --until is included.
 
@@ -41,7 +46,8 @@ the keys'. --head checks that a head which you have noted elsewhere is in it:
 its hash as fob status shows it, or number:hash. Exit code 7 says that the log
 does not hold.`,
 		Example: `  fob log -n 5
-  fob log --decision denied --since 7d
+  fob log --decision denied --since 7d --service mailer
+  fob log --kind "new sign-in method" --method Blue
   fob log --follow
   fob log --json --since 2026-01-01 >log.jsonl
   fob log --verify --head 1041:5f0c…
@@ -59,6 +65,11 @@ does not hold.`,
 			if o.verify {
 				return a.verifyLog(cmd.Context(), c, o.head)
 			}
+			if cmd.Flags().Changed("method") {
+				if query.Method, err = a.logMethod(cmd.Context(), o.user, o.method); err != nil {
+					return err
+				}
+			}
 			entries := lastEntries(cmd.Context(), c, query, o.number)
 			if !o.since.IsZero() && !cmd.Flags().Changed("number") {
 				entries = entriesAfter(cmd.Context(), c, query)
@@ -74,6 +85,7 @@ does not hold.`,
 		},
 	}
 	o.flags(cmd)
+	completeFunc(cmd, "method", a.completeMethods(&o.user))
 	cmd.AddCommand(a.receiptCmd())
 	return cmd
 }
@@ -100,7 +112,7 @@ func (a *app) showLog(entries iter.Seq2[api.LogEntry, error], none string, detai
 		_, err := fmt.Fprintln(a.out, none)
 		return err
 	}
-	if err := a.printLog(all); err != nil || !detail {
+	if err := (&logTable{app: a}).print(all); err != nil || !detail {
 		return err
 	}
 	for _, e := range all {
@@ -111,39 +123,46 @@ func (a *app) showLog(entries iter.Seq2[api.LogEntry, error], none string, detai
 	return nil
 }
 
-func (a *app) printLogLine(e api.LogEntry) error {
-	if a.json {
-		return a.printJSONLine(e)
-	}
-	row := logRow(e)
-	line := fmt.Sprintf("%5s  %-16s  %-10s  %-20s  %-10s  %-22s  %-16s  %-10s",
-		row[0], row[1], client.Show(row[2]), client.Show(row[3]), client.Show(row[4]), client.Show(row[5]), client.Show(row[6]), client.Show(row[7]))
-	if why := client.Show(row[8]); why != "" {
-		line += "  " + fit(why, a.room(utf8.RuneCountInString(line)+2))
-	}
-	_, err := fmt.Fprintln(a.out, strings.TrimRight(line, " "))
-	return err
+// logHeader are the log's columns. The last takes the room that is left.
+var logHeader = []string{"NO", "TIME", "DECISION", "KIND", "USER", "SERVICE", "BY", "REQUEST", "WHY"}
+
+// logTable shows entries as a table that can go on: a column keeps its width until something wider comes.
+type logTable struct {
+	app   *app
+	width []int // of all columns but the last; nil: the header was not printed yet
 }
 
-func (a *app) printLog(entries []api.LogEntry) error {
-	rows := make([][]string, len(entries))
-	header := []string{"NO", "TIME", "DECISION", "KIND", "USER", "SERVICE", "BY", "REQUEST", "WHY"}
-	why := len(header) - 1
-	width := make([]int, why)
-	for i, e := range entries {
-		rows[i] = logRow(e)
-		for j := range width {
-			width[j] = max(width[j], len(header[j]), utf8.RuneCountInString(client.Show(rows[i][j])))
-		}
+// print prints entries, before the first ones the header.
+func (t *logTable) print(entries []api.LogEntry) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	used := 2 * why // the gaps
-	for _, w := range width {
-		used += w
+	var rows [][]string
+	if t.width == nil {
+		t.width = make([]int, len(logHeader)-1)
+		rows = append(rows, logHeader)
+	}
+	for _, e := range entries {
+		rows = append(rows, cells(logRow(e)))
 	}
 	for _, row := range rows {
-		row[why] = fit(row[why], a.room(used))
+		for i := range t.width {
+			t.width[i] = max(t.width[i], utf8.RuneCountInString(row[i]))
+		}
 	}
-	return table(a.out, header, rows)
+	for _, row := range rows {
+		var line strings.Builder
+		used := 0
+		for i, width := range t.width {
+			line.WriteString(row[i] + strings.Repeat(" ", width-utf8.RuneCountInString(row[i])+2))
+			used += width + 2
+		}
+		line.WriteString(fit(row[len(t.width)], t.app.room(used)))
+		if _, err := fmt.Fprintln(t.app.out, line.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // minWhy is how many columns a reason gets on the narrowest terminal.

@@ -21,7 +21,7 @@ const (
 // followLog prints entries, and then each new one that the query asks for, until ctx ends. A daemon that is
 // started again is followed on from the entry that was printed last.
 func (a *app) followLog(ctx context.Context, c *client.Client, query client.LogQuery, entries iter.Seq2[api.LogEntry, error]) error {
-	l := logFollower{app: a, client: c, query: query, screen: newScreen(a.stderr)}
+	l := logFollower{app: a, client: c, query: query, screen: newScreen(a.stderr), table: logTable{app: a}}
 	if err := l.print(entries); err != nil {
 		return err
 	}
@@ -54,6 +54,7 @@ type logFollower struct {
 	client *client.Client
 	query  client.LogQuery // After is the entry up to which all was printed
 	screen *screen
+	table  logTable
 	away   bool // the daemon went away, and that was said
 }
 
@@ -113,15 +114,27 @@ type eventOrError struct {
 	err   error
 }
 
+// print prints what there is, also where reading on fails.
 func (l *logFollower) print(entries iter.Seq2[api.LogEntry, error]) error {
+	var all []api.LogEntry
+	var failed error
 	for e, err := range entries {
 		if err != nil {
-			return err
+			failed = err
+			break
 		}
 		l.query.After = max(l.query.After, e.Seq)
-		if err := l.app.printLogLine(e); err != nil {
+		if !l.app.json {
+			all = append(all, e)
+		} else if err := l.app.printJSONLine(e); err != nil {
 			return err
 		}
 	}
-	return l.app.out.Flush()
+	if err := l.table.print(all); err != nil {
+		return err
+	}
+	if err := l.app.out.Flush(); err != nil {
+		return err
+	}
+	return failed
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"iter"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,10 +36,10 @@ func (o *logOptions) flags(cmd *cobra.Command) {
 	flags.IntVarP(&o.number, "number", "n", 20, "show the last `N` decisions")
 	flags.BoolVar(&o.follow, "follow", false, "go on showing decisions as they are made")
 	flags.StringVar(&o.request, "request", "", "show the decisions of the request with this `id` only")
-	flags.StringVar(&o.service, "service", "", "those of this `service` only, such as pam:sshd")
+	flags.StringVar(&o.service, "service", "", "those of this `service` only, such as pam:sshd or mailer")
 	flags.StringVar(&o.decision, "decision", "", "those that ended in this `word` only, such as denied")
 	flags.StringVar(&o.kind, "kind", "", "those of this `kind` of request only, such as sign-in")
-	flags.StringVar(&o.method, "method", "", "those by the sign-in method with this `id` only")
+	flags.StringVar(&o.method, "method", "", "those by this sign-in `method` only, by its id or name")
 	flags.StringVar(&o.sinceText, "since", "", "those from this `time` on")
 	flags.StringVar(&o.untilText, "until", "", "those up to this `time`")
 	flags.StringVar(&o.user, "user", "", "for root: those of the user with this login `name`")
@@ -45,22 +47,11 @@ func (o *logOptions) flags(cmd *cobra.Command) {
 	flags.BoolVar(&o.verify, "verify", false, "check the whole log instead of showing it")
 	flags.StringVar(&o.head, "head", "", "with --verify: a `head` that was noted elsewhere, as hash or number:hash")
 	complete(cmd, "decision", decisions...)
-	complete(cmd, "kind", slices.Sorted(kinds())...)
+	complete(cmd, "kind", slices.Sorted(maps.Keys(kindNames))...)
 }
 
 // decisions are the log's words for how something ended.
 var decisions = []string{api.Approved, api.Denied, api.Reported, api.Expired, api.Cancelled, wrongCode, possibleClone}
-
-// kinds gives the log's words for what an entry may be about.
-func kinds() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for kind := range kindNames {
-			if !yield(kind) {
-				return
-			}
-		}
-	}
-}
 
 // query checks what was said, and makes a query of it.
 func (o *logOptions) query(cmd *cobra.Command, now time.Time) (client.LogQuery, error) {
@@ -88,11 +79,20 @@ func (o *logOptions) query(cmd *cobra.Command, now time.Time) (client.LogQuery, 
 	case o.everybody && o.user != "":
 		return none, usagef("--all shows every user's: leave --user out")
 	}
-	if o.decision != "" && !slices.Contains(decisions, o.decision) {
-		return none, usagef("%q is no decision: --decision is one of %s", client.Show(o.decision), strings.Join(decisions, ", "))
+	if o.decision != "" {
+		decision, ok := wordOf(o.decision, decisions, decisionName)
+		if !ok {
+			return none, usagef("%q is no decision: --decision is one of %s", client.Show(o.decision), strings.Join(decisions, ", "))
+		}
+		o.decision = decision
 	}
-	if known := slices.Sorted(kinds()); o.kind != "" && !slices.Contains(known, o.kind) {
-		return none, usagef("%q is no kind: --kind is one of %s", client.Show(o.kind), strings.Join(known, ", "))
+	if o.kind != "" {
+		known := slices.Sorted(maps.Keys(kindNames))
+		kind, ok := wordOf(o.kind, known, kindName)
+		if !ok {
+			return none, usagef("%q is no kind: --kind is one of %s", client.Show(o.kind), strings.Join(known, ", "))
+		}
+		o.kind = kind
 	}
 	var err error
 	if o.since, err = parseTime("since", o.sinceText, now, 0); err != nil {
@@ -109,6 +109,31 @@ func (o *logOptions) query(cmd *cobra.Command, now time.Time) (client.LogQuery, 
 		Since: o.since, Until: o.until,
 	}, nil
 }
+
+// wordOf finds the log's word that text is, or that is shown as text.
+func wordOf(text string, words []string, shown func(string) string) (string, bool) {
+	if slices.Contains(words, text) {
+		return text, true
+	}
+	at := slices.IndexFunc(words, func(word string) bool { return shown(word) == text })
+	if at < 0 {
+		return "", false
+	}
+	return words[at], true
+}
+
+// logMethod is the id of the method that arg names. What could be the whole id of one that was removed is
+// passed on: the log goes back further than the methods do.
+func (a *app) logMethod(ctx context.Context, user, arg string) (string, error) {
+	method, err := a.pickMethod(ctx, user, []string{arg})
+	if isCode(err, api.CodeNotFound) && wholeID.MatchString(arg) {
+		return arg, nil
+	}
+	return method.ID, err
+}
+
+// wholeID is the form of ids.
+var wholeID = regexp.MustCompile(`^[0-9a-z]{10}$`)
 
 // parseTime reads a span up to now, a date, at which so many days are added, or a time.
 func parseTime(flag, text string, now time.Time, add int) (time.Time, error) {

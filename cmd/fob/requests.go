@@ -48,7 +48,7 @@ func (a *app) printRequests(requests []api.RequestState) error {
 	}
 	rows := make([][]string, len(requests))
 	for i, r := range requests {
-		rows[i] = []string{r.ID, r.Kind, r.User, r.Service, r.Place, said(r, "origin", r.Claimed.Origin), standing(r), left(r.Deadline)}
+		rows[i] = []string{r.ID, kindName(r.Kind), r.User, r.Service, r.Place, said(r, "origin", r.Claimed.Origin), standing(r), left(r.Deadline)}
 	}
 	return table(a.out, []string{"ID", "KIND", "USER", "SERVICE", "PLACE", "FROM", "STATE", "LEFT"}, rows)
 }

@@ -58,15 +58,20 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.Join(header, "\t"))
 	for _, row := range rows {
-		cells := make([]string, len(row))
-		for i, cell := range row {
-			if cells[i] = client.Show(cell); cells[i] == "" {
-				cells[i] = "–"
-			}
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
+		fmt.Fprintln(t, strings.Join(cells(row), "\t"))
 	}
 	return t.Flush()
+}
+
+// cells are a row's cells as they are shown.
+func cells(row []string) []string {
+	shown := make([]string, len(row))
+	for i, cell := range row {
+		if shown[i] = client.Show(cell); shown[i] == "" {
+			shown[i] = "–"
+		}
+	}
+	return shown
 }
 
 // facts writes "name  value" lines; those without a value are left out.

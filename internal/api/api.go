@@ -431,7 +431,8 @@ type Receipt struct {
 
 // LogPage is the answer of GET /v1/log. Its parameters are after=SEQ, before=SEQ, limit=N, newest=true,
 // user=NAME (or everybody=true, for administrators), request=ID, service=NAME, decision=WORD, kind=KIND,
-// method=ID, and since= and until= (RFC 3339).
+// method=ID, and since= and until= (RFC 3339). A service without a colon is that of all "app:UID:NAME" and
+// "pam:NAME".
 type LogPage struct {
 	Entries []LogEntry `json:"entries"`
 	// More is true where others may follow; Next is the after= to go on with, or with newest=true the

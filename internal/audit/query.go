@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fobproject/fob/internal/store"
@@ -19,7 +20,7 @@ const (
 )
 
 // Query says which entries List returns. The zero value asks for the log's first entries. Texts are
-// compared whole; an empty one lets all entries pass.
+// compared whole, but for a service's; an empty one lets all entries pass.
 type Query struct {
 	After    uint64 // only entries with greater numbers
 	Before   uint64 // only entries with smaller numbers, if not 0
@@ -29,7 +30,7 @@ type Query struct {
 	UID      *uint32   // only this user's requests, if not nil
 	Since    time.Time // only entries of this time or later, if not zero
 	Until    time.Time // only entries of before this time, if not zero
-	Service  string
+	Service  string    // a name without a colon is that of all "…:NAME", whoever's program it is
 	Decision string
 	Kind     string
 	Method   string // id of the method that decided
@@ -90,7 +91,12 @@ func (q Query) wants(e Entry) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	return (q.UID == nil || e.UID == *q.UID) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until)) &&
-		is(q.Service, e.Service) && is(q.Decision, e.Decision) && is(q.Kind, e.Kind) && is(q.Method, e.Method)
+		(is(q.Service, e.Service) || q.namesService(e.Service)) && is(q.Decision, e.Decision) && is(q.Kind, e.Kind) && is(q.Method, e.Method)
+}
+
+// namesService reports whether q has the name alone of service.
+func (q Query) namesService(service string) bool {
+	return !strings.ContainsRune(q.Service, ':') && strings.HasSuffix(service, ":"+q.Service)
 }
 
 // seqs walks the numbers between q.After and q.Before that may match, descending where the newest are asked

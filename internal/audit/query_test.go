@@ -50,6 +50,8 @@ func TestListFilters(t *testing.T) {
 		{"until a time, that time left out", audit.Query{Until: hour(2)}, "1 2 5"},
 		{"between two times", audit.Query{Since: hour(1), Until: hour(3)}, "2 3 5 6"},
 		{"of a service", audit.Query{Service: "pam:su"}, "2 4 6 8"},
+		{"of a service's name alone, whoever's it is", audit.Query{Service: "su"}, "2 4 6 8"},
+		{"of a service's whole name, and no end of it", audit.Query{Service: "udo"}, ""},
 		{"of a decision", audit.Query{Decision: "reported"}, "3 7"},
 		{"of a kind", audit.Query{Kind: "test"}, "5 6 7 8"},
 		{"of a method", audit.Query{Method: "m1"}, "3 4"},

@@ -22,7 +22,7 @@ type LogQuery struct {
 	User      string // whose entries, for root; the caller's own if empty
 	Everybody bool   // those of all users, for administrators
 	Request   string // entries of this request only, and so on
-	Service   string
+	Service   string // its full name, or NAME alone for all "app:UID:NAME" and "pam:NAME"
 	Decision  string
 	Kind      string
 	Method    string    // a method's id

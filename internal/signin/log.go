@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fobproject/fob/internal/audit"
@@ -24,7 +25,7 @@ type LogQuery struct {
 	Limit        int
 	Newest       bool
 	Request      string
-	Service      string
+	Service      string // its full name, or NAME alone for all "…:NAME"
 	Decision     string
 	Kind         string
 	Method       string // id
@@ -33,6 +34,9 @@ type LogQuery struct {
 
 // Log reads decisions, oldest first.
 func (e *Engine) Log(ctx context.Context, c caller.Caller, q LogQuery) (audit.Page, error) {
+	if err := checkLogService(q.Service); err != nil {
+		return audit.Page{}, err
+	}
 	query := audit.Query{
 		After: q.After, Before: q.Before, Limit: q.Limit, Newest: q.Newest, Request: q.Request,
 		Service: q.Service, Decision: q.Decision, Kind: q.Kind, Method: q.Method, Since: q.Since, Until: q.Until,
@@ -55,6 +59,17 @@ func (e *Engine) Log(ctx context.Context, c caller.Caller, q LogQuery) (audit.Pa
 		return err
 	})
 	return page, err
+}
+
+// checkLogService allows a service's full name, and its name alone.
+func checkLogService(service string) error {
+	switch {
+	case service == "":
+		return nil
+	case strings.ContainsRune(service, ':'):
+		return checkFullName(service)
+	}
+	return checkServiceName(service)
 }
 
 // VerifyLog checks the whole log: its chain, every signature of the instance and every key's, and that a
