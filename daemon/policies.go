@@ -35,12 +35,20 @@ func (p *policies) load(ctx context.Context) error {
 	case err != nil:
 		p.problem = &refusedPolicy{cause: err, stops: p.policy != nil}
 	case p.policy != nil && len(p.policy.Rules()) > 0 && len(next.Rules()) == 0:
-		p.problem = &refusedPolicy{cause: fmt.Errorf("there is none in %s any more: to do without, restart fobd", p.dir)}
+		p.problem = &refusedPolicy{cause: fmt.Errorf("%s: to do without, restart fobd", p.gone(next))}
 	default:
 		p.policy = next
 		return nil
 	}
 	return p.problem
+}
+
+// gone says how a policy without rules has come about.
+func (p *policies) gone(empty *policy.Policy) string {
+	if n := empty.Files(); n > 0 {
+		return fmt.Sprintf("no file in %s has a rule in it any more, as where it is empty (files read: %d)", p.dir, n)
+	}
+	return fmt.Sprintf("there is none in %s any more", p.dir)
 }
 
 // refusedPolicy is why a set of files is not in force, in one line.

@@ -127,6 +127,26 @@ func TestSystemReloadsItsPolicy(t *testing.T) {
 		}
 		m.withdraw(t, "80.toml")
 	})
+	t.Run("files without a rule do not keep the old set from being in force, and are told from a missing set", func(t *testing.T) {
+		folder := filepath.Join(m.dir, "policy.d")
+		if err := os.Rename(folder, folder+".old"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		m.write(t, "60.toml", "")
+		said := m.reload(t)
+		if err := os.RemoveAll(folder); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(folder+".old", folder); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(said, "has a rule in it any more") || strings.Contains(said, "there is none in ") || strings.Contains(said, "will not start") {
+			t.Errorf("the log says %q", said)
+		}
+	})
 	t.Run("a policy that others may write is none", func(t *testing.T) {
 		path := filepath.Join(m.dir, "policy.d", "60.toml")
 		if err := os.Chmod(path, 0o666); err != nil {

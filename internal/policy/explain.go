@@ -185,6 +185,9 @@ type Field struct {
 	Line  int
 }
 
+// Files is how many files the set has: some may be without any table.
+func (p *Policy) Files() int { return p.files }
+
 // Rules gives every table of the set, in the order of the files.
 func (p *Policy) Rules() []Stated {
 	all := make([]Stated, 0, len(p.tables))

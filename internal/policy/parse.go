@@ -41,6 +41,7 @@ func Parse(files []File) (*Policy, error) {
 		return nil, fmt.Errorf("%w: %d tables are more than %d", ErrInvalid, len(tables), maxTables)
 	}
 	p := build(tables, &f)
+	p.files = len(files)
 	if err := f.err(); err != nil {
 		return nil, err
 	}

@@ -83,6 +83,7 @@ type Subject struct {
 // Policy says which rule holds for which service and user. It is made by Builtin, Parse or Load, is
 // immutable and may be used concurrently. The zero value is the built-in policy.
 type Policy struct {
+	files    int      // of the set
 	tables   []*table // all of the set, in order
 	defaults *table   // [default]; nil without one
 	standard limits   // what [default] makes of the built-in rule; zero without one
