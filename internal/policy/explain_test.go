@@ -105,13 +105,13 @@ func TestExplain(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	p := parse(t, "\n[service.'pam:x']\nrequire = \"key\"\nplace = ['local',\n 'unknown']\n[[restrict]]\n", "[[restrict]]\nmin_methods=2\n[keys]\nallow_aaguids=[]\n[recovery]\nstep_up=true\n[default]")
+	p := parse(t, "\n[service.'pam:x']\nrequire = \"key\"\nplace = ['local',\n 'unknown']\n[[restrict]]\nrequire='key'\n", "[[restrict]]\nmin_methods=2\n[keys]\nallow_aaguids=[]\n[recovery]\nstep_up=true\n[default]")
 	var got []string
 	for _, s := range p.Rules() {
 		got = append(got, fmt.Sprintf("%s:%d %s %v", s.File, s.Line, s.Table, s.Fields))
 	}
 	want := []string{
-		`10.toml:2 [service."pam:x"] [{require "key" 3} {place ["local", "unknown"] 4}]`, `10.toml:6 [[restrict]] []`,
+		`10.toml:2 [service."pam:x"] [{require "key" 3} {place ["local", "unknown"] 4}]`, `10.toml:6 [[restrict]] [{require "key" 7}]`,
 		`20.toml:1 [[restrict]] [{min_methods 2 2}]`, `20.toml:3 [keys] [{allow_aaguids [] 4}]`, `20.toml:5 [recovery] [{step_up true 6}]`, `20.toml:7 [default] []`,
 	}
 	if !slices.Equal(got, want) {
@@ -120,12 +120,12 @@ func TestRules(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	p := parse(t, "[[restrict]]\nusers = ['alice',\n 'bob']\ngroups = ['staff']\n", "[[restrict]]\nusers = ['bob', 'carol']\n[[restrict]]\ngroups = ['wheel', 'staff']")
+	p := parse(t, "[[restrict]]\nusers = ['alice',\n 'bob']\ngroups = ['staff']\nrequire='key'\n", "[[restrict]]\nusers = ['bob', 'carol']\nrequire='key'\n[[restrict]]\ngroups = ['wheel', 'staff']\nrequire='key'")
 	users, groups := p.Named()
-	if got := fmt.Sprint(users, groups); got != "[{alice 10.toml:2} {bob 10.toml:3} {carol 20.toml:2}] [{staff 10.toml:4} {wheel 20.toml:4}]" {
+	if got := fmt.Sprint(users, groups); got != "[{alice 10.toml:2} {bob 10.toml:3} {carol 20.toml:2}] [{staff 10.toml:4} {wheel 20.toml:5}]" {
 		t.Errorf("names %s", got)
 	}
-	if !p.UsesGroups() || parse(t, "[[restrict]]\nusers=['a']").UsesGroups() {
+	if !p.UsesGroups() || parse(t, "[[restrict]]\nusers=['a']\nrequire='key'").UsesGroups() {
 		t.Error("does not know whether it needs groups")
 	}
 	t.Run("finds all that exist", func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestNames(t *testing.T) {
 	})
 	t.Run("tells of those that do not exist, with their lines", func(t *testing.T) {
 		err := p.Missing(func(_, _ []string) ([]string, []string, error) { return []string{"bob"}, []string{"wheel"}, nil })
-		want := "the policy names users or groups that do not exist:\n10.toml:3: there is no user \"bob\"\n20.toml:4: there is no group \"wheel\""
+		want := "the policy names users or groups that do not exist:\n10.toml:3: there is no user \"bob\"\n20.toml:5: there is no group \"wheel\""
 		if !errors.Is(err, policy.ErrMissing) || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
@@ -149,7 +149,7 @@ func TestNames(t *testing.T) {
 	t.Run("tells of 20 and counts the others", func(t *testing.T) {
 		var b strings.Builder
 		for n := range 30 {
-			fmt.Fprintf(&b, "[[restrict]]\nusers=['u%d']\n", n)
+			fmt.Fprintf(&b, "[[restrict]]\nusers=['u%d']\nrequire='key'\n", n)
 		}
 		err := parse(t, b.String()).Missing(func(users, _ []string) ([]string, []string, error) { return users, nil, nil })
 		if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 22 || lines[21] != "and 10 more" {

@@ -77,6 +77,8 @@ func (f *faults) add(at position, format string, args ...any) {
 	f.found = append(f.found, fault{at, fmt.Sprintf(format, args...)})
 }
 
+func (f *faults) count() int { return len(f.found) + f.more }
+
 func (f *faults) err() error {
 	if len(f.found) == 0 {
 		return nil
@@ -88,5 +90,5 @@ func (f *faults) err() error {
 	for _, one := range f.found[:min(len(f.found), maxFaults)] {
 		lines = append(lines, one.at.String()+": "+one.text)
 	}
-	return &setError{is: ErrInvalid, lines: lines, all: len(f.found) + f.more}
+	return &setError{is: ErrInvalid, lines: lines, all: f.count()}
 }

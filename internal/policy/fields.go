@@ -52,6 +52,31 @@ func (r *reader) decode(t *table) {
 	}
 }
 
+// checkRestricts refuses a restriction that can never change anything: whoever wrote it believes that it does.
+func (r *reader) checkRestricts(t *table) {
+	if t.kind != restrictTable {
+		return
+	}
+	says := t.limits
+	if says.require == Click {
+		says.require = None // nothing needs less
+	}
+	if says != unlimited() {
+		return
+	}
+	at, what := t.at, "it does not say what it tightens"
+	for _, f := range t.fields {
+		if !slices.Contains(restrictedFields, f.name) {
+			at, what = f.at, fmt.Sprintf("%s is as loose as can be", f.name)
+			break
+		}
+	}
+	r.faults.add(at, "this [[restrict]] restricts nothing, since %s: write for instance require = \"verified\"", what)
+}
+
+// restrictedFields say for what a restriction holds, and not what it tightens.
+var restrictedFields = []string{"users", "groups", "services"}
+
 func (t *table) set(f *field) error {
 	if !slices.Contains(fieldsOf(t.kind), f.name) {
 		return t.unknown(f.name)

@@ -33,7 +33,7 @@ func TestLoad(t *testing.T) {
 	t.Run("reads all files in the order of their names, but no others", func(t *testing.T) {
 		dir := write(t, map[string]string{
 			"20.toml": "[service.'pam:x']\nrequire='key'", "10.toml": "[default]\nrequire='verified'",
-			"15.toml": "[keys]", "12.toml": "[recovery]", "17.toml": "[[restrict]]", "11.toml": "[[restrict]]",
+			"15.toml": "[keys]", "12.toml": "[recovery]", "17.toml": "[[restrict]]\ntimeout='1m'", "11.toml": "[[restrict]]\ntimeout='1m'",
 			".10.toml": "x", "10.toml~": "x", "README": "x", "30.toml.bak": "x",
 		})
 		p, err := policy.Load(dir, mine)

@@ -44,6 +44,20 @@ func (m maker) line(name, value string) string {
 func (m maker) duration() string { return m.pick("'1s'", "'30s'", "'60s'", "'10m'") }
 
 func (m maker) restrict() string {
+	for {
+		if text := m.anyRestrict(); restricts(text) {
+			return text
+		}
+	}
+}
+
+// restricts reports whether a restriction is not one that is refused because it changes nothing.
+func restricts(text string) bool {
+	_, err := policy.Parse([]policy.File{{Name: "x.toml", Text: []byte(text)}})
+	return err == nil || !strings.Contains(err.Error(), "restricts nothing")
+}
+
+func (m maker) anyRestrict() string {
 	return "[[restrict]]\n" +
 		m.line("users", m.some(1, "alice", "bob", "eve")) +
 		m.line("groups", m.some(1, "g", "h", "i")) +

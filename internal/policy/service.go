@@ -50,6 +50,9 @@ func checkService(name string, wide bool) error {
 	if uid, app, ok := cutApp(name); ok && (uid == "*" || isUID(uid)) && (isServiceName(app) || wide && app == "*") {
 		return nil
 	}
+	if isServiceName(name) {
+		return fmt.Errorf("%[1]q is no service: write \"app:*:%[1]s\" for every user's program of that name, \"app:UID:%[1]s\" for one user's, or \"pam:%[1]s\" for PAM's", name)
+	}
 	forms := `"pam:NAME", "app:UID:NAME" or "app:*:NAME"`
 	if wide {
 		forms = `"pam:NAME", "pam:*", "app:UID:NAME", "app:*:NAME", "app:UID:*" or "*"`

@@ -10,8 +10,15 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// syntaxMessage says what is wrong where the library has refused a file: the usual slips in plain words
-// with what to write instead, the others in the library's words, made safe and of one line.
+// syntaxFault says in which line what is wrong where the library has refused a file: the usual slips in plain
+// words with what to write instead, the others in the library's words, made safe and of one line.
+func (r *reader) syntaxFault(text string, found []statement, p toml.ParseError) (line int, message string) {
+	if line, message := r.unclosed(text, found, p.Position.Line); message != "" {
+		return line, message
+	}
+	return p.Position.Line, r.syntaxMessage(text, found, p)
+}
+
 func (r *reader) syntaxMessage(text string, found []statement, p toml.ParseError) string {
 	line, message := lineOf(text, p.Position.Line), ""
 	switch {
@@ -25,6 +32,25 @@ func (r *reader) syntaxMessage(text string, found []statement, p toml.ParseError
 		return message
 	}
 	return strings.TrimSuffix(strings.Join(strings.Fields(clean(p.Message)), " "), ".")
+}
+
+// unclosed speaks of a header without the bracket that ends it, which the library often finds missing on the
+// line below; before is the line where it gives up.
+func (r *reader) unclosed(text string, found []statement, before int) (line int, message string) {
+	for _, st := range found {
+		end := "]"
+		switch {
+		case st.kind == isKey || st.line > before || st.line < before-1:
+			continue
+		case st.kind == isArrayHeader:
+			end = "]]"
+		}
+		shown, _, _ := strings.Cut(quotedText.ReplaceAllString(lineOf(text, st.line), `""`), "#")
+		if !strings.HasSuffix(strings.TrimSpace(shown), end) {
+			return st.line, "close the bracket: " + header(st.key)
+		}
+	}
+	return 0, ""
 }
 
 // lineOf is a line of text without the white space around it.

@@ -89,7 +89,8 @@ func (r *reader) read(text []byte) []*table {
 	if _, err := toml.Decode(string(text[:end]), &values); err != nil {
 		var p toml.ParseError
 		if errors.As(err, &p) {
-			r.faults.add(r.at(p.Position.Line), "%s", r.syntaxMessage(string(text), statements, p))
+			line, message := r.syntaxFault(string(text), statements, p)
+			r.faults.add(r.at(line), "%s", message)
 		} else {
 			r.faults.add(r.at(1), "%s", strings.TrimPrefix(err.Error(), "toml: "))
 		}
@@ -100,12 +101,18 @@ func (r *reader) read(text []byte) []*table {
 		r.faults.add(r.at(1+bytes.Count(text[:end], []byte("\n"))), "this is neither a header, as in [default], nor a key with its value")
 		return nil
 	}
+	before := r.faults.count()
 	c := collector{reader: r, values: values, restrict: -1, known: make(map[string]*table)}
 	for _, st := range statements {
 		c.take(st)
 	}
 	for _, t := range c.tables {
 		r.decode(t)
+	}
+	if r.faults.count() == before { // else it may be by another fault that a table says nothing
+		for _, t := range c.tables {
+			r.checkRestricts(t)
+		}
 	}
 	return c.tables
 }
