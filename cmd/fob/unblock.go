@@ -23,7 +23,7 @@ where an origin is named as fob status shows it, what holds for that one.`,
 		ValidArgsFunction: a.completeWaits,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := api.BeginRequest{Kind: api.KindUnblock, User: user}
-			said := "Codes may be typed again, and no origin is blocked."
+			said := "Codes may be typed again, and nothing waits or is blocked."
 			if len(args) > 0 {
 				if args[0] == "" {
 					return usagef("name the origin as fob status shows it, or leave it out to lift everything")

@@ -80,6 +80,7 @@ var table = []row{
 	{audit.ErrOtherInstance, api.CodeLogBroken, ""},
 	{signin.ErrShuttingDown, api.CodeShuttingDown, ""},
 	{signin.ErrCallerGone, api.CodeCallerGone, ""},
+	{signin.ErrBadService, api.CodeBadRequest, ""},
 	{signin.ErrBadRequest, api.CodeBadRequest, ""},
 	{signin.ErrWeaker, api.CodeBadRequest, ""},
 	{signin.ErrUnknownUser, api.CodeUnknownUser, ""},

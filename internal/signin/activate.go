@@ -98,7 +98,7 @@ func (r *Request) canResync() error {
 		return err
 	}
 	if m.Token == nil {
-		return fmt.Errorf("%w: “%s” is no token: only tokens get out of step", ErrBadRequest, m.Name)
+		return badRequest("“%s” is no token: only tokens get out of step", m.Name)
 	}
 	r.ask.Method.Name = m.Name
 	if err := r.canType(); err != nil {

@@ -71,7 +71,7 @@ func (e *Engine) admit(ctx context.Context, c caller.Caller, a Ask, check func(*
 	}
 	kind, ok := kinds[a.Kind]
 	if !ok {
-		return nil, fmt.Errorf("%w: there is no kind %q", ErrBadRequest, caller.Clean(string(a.Kind)))
+		return nil, badRequest("there is no kind of request %q", caller.Clean(string(a.Kind)))
 	}
 	if err := kind.Access.Check(c, e.instance()); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (e *Engine) prepare(ctx context.Context, c caller.Caller, user Person, a As
 		a.Timeout = min(a.Timeout, rule.Timeout)
 	}
 	if a.Timeout < policy.MinTimeout || a.Timeout > policy.MaxTimeout {
-		return nil, fmt.Errorf("%w: the time-out must be between %v and %v", ErrBadRequest, policy.MinTimeout, policy.MaxTimeout)
+		return nil, badRequest("the time-out must be between %v and %v", policy.MinTimeout, policy.MaxTimeout)
 	}
 	if kind.StepUp == StepPolicy { // what is done to methods takes its time
 		a.Timeout = min(a.Timeout, rule.Longest)

@@ -31,7 +31,7 @@ func (r *Request) canCare() error {
 		return err
 	}
 	if len(keys) > 1 {
-		return fmt.Errorf("%w: several keys are plugged in: say which one is meant", ErrBadRequest)
+		return badRequest("several keys are plugged in: say which one is meant")
 	}
 	r.ask.KeyID = keys[0].ID
 	r.ask.Require = policy.None // it approves nothing

@@ -34,7 +34,7 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	}
 	defer code.Wipe()
 	if a.Kind != "" && a.Kind != KindSignIn {
-		return View{}, fmt.Errorf("%w: only a sign-in can be begun with a code", ErrBadRequest)
+		return View{}, badRequest("only a sign-in can be begun with a code")
 	}
 	r, err := e.admit(ctx, c, a, (*Request).canCode)
 	if err != nil {
@@ -68,8 +68,10 @@ func (r *Request) canCode() error {
 	switch {
 	case byToken || byRecovery:
 		return nil
+	case !w.typed && r.asked != policy.None:
+		return &refusal{ErrWeaker, fmt.Sprintf("%s was asked for, and a code proves less: use a key, or leave the strength to policy", r.asked)}
 	case !w.typed:
-		return fmt.Errorf("%w: a code proves less than %s", ErrWeaker, r.ask.Require)
+		return &refusal{ErrWeaker, fmt.Sprintf("policy needs %s for this, and a code proves less: use a key", r.ask.Require)}
 	}
 	return r.noToken()
 }

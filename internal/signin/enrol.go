@@ -29,7 +29,7 @@ func (r *Request) canAdd() error {
 		r.ask.Helpdesk.Wipe()
 		r.ask.Helpdesk = code
 		if m.Backup || method.Type(m.Type) == method.TypeRecovery {
-			return fmt.Errorf("%w: an administrator's one-time code adds one key or token: add the rest after it", ErrBadRequest)
+			return badRequest("an administrator's one-time code adds one key or token: add the rest after it")
 		}
 	}
 	switch method.Type(m.Type) {
@@ -38,7 +38,7 @@ func (r *Request) canAdd() error {
 			adds = 2
 		}
 		if m.Serial != "" {
-			return fmt.Errorf("%w: a key is added without a token's serial number", ErrBadRequest)
+			return badRequest("a key is added without a token's serial number")
 		}
 	case method.TypeRecovery:
 		if err := r.canAddRecovery(); err != nil {
@@ -47,13 +47,13 @@ func (r *Request) canAdd() error {
 		adds = 0 // they take the place of the former ones
 	case method.TypeToken:
 		if m.Backup || m.BackupName != "" || r.ask.KeyID != "" {
-			return fmt.Errorf("%w: a token is added alone", ErrBadRequest)
+			return badRequest("a token is added alone")
 		}
 		if err := r.canActivate(); err != nil {
 			return err
 		}
 	default:
-		return fmt.Errorf("%w: a method of type %q cannot be added", ErrBadRequest, m.Type)
+		return badRequest("a method of type %q cannot be added", m.Type)
 	}
 	if err := r.mayBeFirst(); err != nil {
 		return err

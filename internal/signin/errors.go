@@ -1,6 +1,9 @@
 package signin
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What a call of the engine, or a request, may end in. Errors of this package wrap one of these or
 // one of the sentinels of packages fido, method, store, caller and policy.
@@ -42,6 +45,20 @@ var (
 	ErrCallerGone     = errors.New("the program that asked is gone")
 	ErrShuttingDown   = errors.New("the daemon is shutting down")
 )
+
+// refusal is one of the sentinels in words of its own, which say all that there is to say.
+type refusal struct {
+	is   error
+	text string
+}
+
+func (e *refusal) Error() string { return e.text }
+func (e *refusal) Unwrap() error { return e.is }
+
+// badRequest is an ErrBadRequest that says what is wrong.
+func badRequest(format string, args ...any) error {
+	return &refusal{ErrBadRequest, fmt.Sprintf(format, args...)}
+}
 
 // How a person or the clock ends a request; these are causes, and decisions follow from them.
 var (

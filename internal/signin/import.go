@@ -100,7 +100,7 @@ func (e *Engine) BeginImport(c caller.Caller, o ImportOptions) (*Import, error) 
 func (i *Import) Add(row ImportRow) error {
 	defer row.Seed.Wipe()
 	if len(i.rows) >= maxImport {
-		return fmt.Errorf("%w: an import has at most %d tokens: split the file", ErrBadRequest, maxImport)
+		return badRequest("an import has at most %d tokens: split the file", maxImport)
 	}
 	row.Token.Added = i.e.cfg.Clock.Now().UTC().Round(0)
 	if problem := i.check(row); problem != nil {

@@ -74,6 +74,9 @@ func TestLockedOut(t *testing.T) {
 			t.Errorf("the status says %q, %v", s.Problems, err)
 		}
 		r = d.ask(signin.Ask{Kind: signin.KindUnblock})
+		if p := d.promptOf(r, signin.PromptTouch); !strings.Contains(p.Text, "lifting all waits and blocks") {
+			t.Errorf("what is approved is said so: %q", p.Text)
+		}
 		d.touch(k)
 		d.wants(r, signin.Approved)
 		if _, err := d.verify(f.press()); err != nil {

@@ -423,7 +423,7 @@ func (r *Request) answer(a Answer) (err error) {
 	open := r.prompts[at]
 	if (open.Type == PromptPIN) != (a.PIN.Len() > 0) || (open.Type == PromptCode) != (a.Code.Len() > 0) ||
 		(open.Type == PromptNumber) != (a.Number != "") || (open.Type == PromptApprove) != a.Approve {
-		return fmt.Errorf("%w: this prompt asks for something else", ErrBadRequest)
+		return badRequest("this prompt asks for something else")
 	}
 	if open.answered {
 		return ErrNotPending

@@ -11,6 +11,9 @@ import (
 // ownService is the name under which requests stand that are about Fob itself.
 const ownService = "fob"
 
+// ErrBadService is an ErrBadRequest that says what services are called.
+var ErrBadService error = &refusal{ErrBadRequest, "a service is NAME, pam:NAME or app:UID:NAME, where NAME is 1 to 64 of a-z, 0-9, '.', '_' and '-' and begins with a letter or digit"}
+
 // ParseService makes a service's full name of what the caller asked for. "mailer" becomes
 // "app:UID:mailer"; "app:UID:…" must carry the caller's own uid; "pam:…" is root's alone
 // (caller.ErrForbidden). Empty is Fob itself.
@@ -47,12 +50,16 @@ func ParseService(asked string, c caller.Caller) (string, error) {
 // checkFullName allows "pam:NAME" and "app:UID:NAME".
 func checkFullName(full string) error {
 	kind, name, _ := strings.Cut(full, ":")
-	if kind == "app" {
+	switch kind {
+	case "pam":
+	case "app":
 		var uid string
 		uid, name, _ = strings.Cut(name, ":")
 		if _, err := strconv.ParseUint(uid, 10, 32); err != nil {
 			return badService(full)
 		}
+	default:
+		return badService(full)
 	}
 	return checkServiceName(name)
 }
@@ -71,7 +78,7 @@ func checkServiceName(name string) error {
 }
 
 func badService(name string) error {
-	return fmt.Errorf("%w: %q is not a service's name: use 1 to 64 of a-z, 0-9, '.', '_' and '-'", ErrBadRequest, caller.Clean(name))
+	return fmt.Errorf("%w, and not %q", ErrBadService, caller.Clean(name))
 }
 
 // isApp reports whether a service was begun by an ordinary program; such requests blink for a

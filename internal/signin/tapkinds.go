@@ -41,7 +41,7 @@ func (r *Request) canTest() error {
 	}
 	// Each recovery code works once: a test would cost one.
 	if r.methods = slices.DeleteFunc(r.methods, func(m method.Method) bool { return m.Type == method.TypeRecovery }); len(r.methods) == 0 {
-		return fmt.Errorf("%w: recovery codes work once each, and are not tested", ErrBadRequest)
+		return badRequest("recovery codes are not tested: each works once, and a test would cost one")
 	}
 	if r.asked == policy.None { // it lets nobody in: whatever the method proves will do
 		r.ask.Require = policy.Code
@@ -228,7 +228,7 @@ func (r *Request) canUnblock() error {
 func (r *Request) isBlocked() error {
 	asked := r.ask.Block
 	if r.ask.Block = throttle.Origin(asked); r.ask.Block == "" {
-		return fmt.Errorf("%w: that is neither an address nor a host's name", ErrBadRequest)
+		return badRequest("that is neither an address nor a host's name")
 	}
 	return r.e.cfg.Store.View(func(tx *store.Tx) error {
 		entries, err := throttle.List(tx, r.user.UID, r.e.cfg.Clock.Moment())
@@ -251,7 +251,7 @@ func (r *Request) byLift() wanted {
 // denied or reported: from one origin, or from all. A code is no approval for that.
 func (r *Request) unblock() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	done := "codes may be typed again, and no origin is blocked"
+	done := "codes may be typed again, and nothing waits or is blocked"
 	if r.ask.Block != "" {
 		done = "no longer blocked: " + r.ask.Block
 	}

@@ -59,7 +59,7 @@ func (e *Engine) AssignToken(ctx context.Context, c caller.Caller, serial, user 
 		return token.Token{}, err
 	}
 	if e.cfg.System && user == "" {
-		return token.Token{}, fmt.Errorf("%w: say to whom the token is given", ErrBadRequest)
+		return token.Token{}, badRequest("say to whom the token is given")
 	}
 	owner, err := e.byName(ctx, user)
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *Request) canChangeToken() error {
 	switch a.Action {
 	case TokenUnassign, TokenDisable, TokenEnable, TokenRemove:
 	default:
-		return fmt.Errorf("%w: there is no change %q of a token", ErrBadRequest, caller.Clean(string(a.Action)))
+		return badRequest("there is no change %q of a token", caller.Clean(string(a.Action)))
 	}
 	t, err := r.e.Token(context.Background(), r.caller, a.Serial)
 	if err != nil {

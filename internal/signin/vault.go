@@ -64,7 +64,7 @@ func (r *Request) canChangeVault() error {
 	switch a := r.ask.Vault; a.Action {
 	case SlotAdd, SlotChange, SlotRemove:
 	default:
-		return fmt.Errorf("%w: there is no change %q of the vault", ErrBadRequest, caller.Clean(string(a.Action)))
+		return badRequest("there is no change %q of the vault", caller.Clean(string(a.Action)))
 	}
 	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
 		return err

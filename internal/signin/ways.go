@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -23,7 +22,7 @@ const recoveryName = "Recovery codes"
 func (r *Request) canAddRecovery() error {
 	m := &r.ask.Method
 	if m.Backup || m.BackupName != "" || m.Serial != "" || m.Name != "" || r.ask.KeyID != "" {
-		return fmt.Errorf("%w: recovery codes have no name, key or serial number", ErrBadRequest)
+		return badRequest("recovery codes have no name, key or serial number")
 	}
 	if len(r.methods) == len(method.Of(r.methods, method.TypeRecovery)) {
 		return ErrNoCodesAlone
@@ -87,7 +86,7 @@ func (e *Engine) IssueHelpdesk(ctx context.Context, c caller.Caller, user string
 		return nil, recovery.Issued{}, err
 	}
 	if user == "" {
-		return nil, recovery.Issued{}, fmt.Errorf("%w: say for whom, with --user", ErrBadRequest)
+		return nil, recovery.Issued{}, badRequest("say for whom, with --user")
 	}
 	who, err := e.byName(ctx, user)
 	if err != nil {

@@ -29,7 +29,7 @@ var kindWords = map[Kind]string{
 	KindResync:       "bringing a token back into step",
 	KindSetPIN:       "PIN of a key",
 	KindReset:        "reset of a key",
-	KindUnblock:      "letting codes be typed again",
+	KindUnblock:      "lifting all waits and blocks",
 	KindChangeToken:  "change of a token",
 	KindExportTokens: "export of all tokens' seeds",
 	KindChangeVault:  "change of the vault's slots",
