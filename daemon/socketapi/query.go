@@ -51,7 +51,7 @@ func parseQuery(raw string, allowed []string) (map[string]string, *api.Error) {
 		case vs[0] == "":
 			continue
 		}
-		v, bad := wire.ID(name, vs[0])
+		v, bad := wire.Field(name, vs[0])
 		if bad != nil {
 			return nil, bad
 		}

@@ -7,9 +7,12 @@ import (
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/signin"
+	"github.com/fobproject/fob/internal/token"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 // Bounds of what may be asked, in bytes.
@@ -47,36 +50,40 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 	for _, f := range []struct {
 		name, value string
 		max         int
+		form        error // if not nil, says what the engine takes
 	}{
-		{"kind", r.Kind, maxWord},
-		{"user", r.User, maxUser},
-		{"service", r.Service, maxID},
-		{"require", r.Require, maxWord},
-		{"key", r.Key, maxID},
-		{"method.id", r.Method.ID, maxID},
-		{"method.type", r.Method.Type, maxWord},
-		{"method.name", r.Method.Name, maxName},
-		{"method.backup_name", r.Method.BackupName, maxName},
-		{"method.serial", r.Method.Serial, maxName},
-		{"token.serial", r.Token.Serial, maxName},
-		{"token.action", r.Token.Action, maxWord},
-		{"vault.action", r.Vault.Action, maxWord},
-		{"vault.id", r.Vault.ID, maxID},
-		{"vault.type", r.Vault.Type, maxWord},
-		{"vault.name", r.Vault.Name, maxName},
-		{"unblock", r.Unblock, maxName},
+		{"the kind of request", r.Kind, maxWord, nil},
+		{"the user's name", r.User, maxUser, nil},
+		{"the service", r.Service, maxID, signin.ErrBadService},
+		{"the strength", r.Require, maxWord, nil},
+		{"the key's id", r.Key, maxID, nil},
+		{"the method's id", r.Method.ID, maxID, nil},
+		{"the method's type", r.Method.Type, maxWord, nil},
+		{"the method's name", r.Method.Name, maxName, method.ErrBadName},
+		{"the backup's name", r.Method.BackupName, maxName, method.ErrBadName},
+		{"the serial number", r.Method.Serial, maxName, token.ErrBadSerial},
+		{"the serial number", r.Token.Serial, maxName, token.ErrBadSerial},
+		{"the change of the token", r.Token.Action, maxWord, nil},
+		{"the change of the vault", r.Vault.Action, maxWord, nil},
+		{"the slot's id", r.Vault.ID, maxID, nil},
+		{"the slot's type", r.Vault.Type, maxWord, nil},
+		{"the slot's name", r.Vault.Name, maxName, vault.ErrBadName},
+		{"the origin", r.Unblock, maxName, nil},
 	} {
 		if err := plain(f.name, f.value, f.max); err != nil {
+			if f.form != nil {
+				err.Message = f.form.Error()
+			}
 			return signin.Ask{}, err
 		}
 	}
-	if err := short("code", r.Code, maxCode); err != nil {
+	if err := short("the code", r.Code, maxCode); err != nil {
 		return signin.Ask{}, err
 	}
-	if err := short("helpdesk_code", r.Helpdesk, maxCode); err != nil {
+	if err := short("the one-time code", r.Helpdesk, maxCode); err != nil {
 		return signin.Ask{}, err
 	}
-	if err := short("vault.passphrase", r.Vault.Passphrase, maxPass); err != nil {
+	if err := short("the passphrase", r.Vault.Passphrase, maxPass); err != nil {
 		return signin.Ask{}, err
 	}
 	a := signin.Ask{
@@ -122,21 +129,21 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 // Answer reads a person's answer. The bytes of its secrets move into the answer: the engine wipes them.
 // On error they are wiped here.
 func Answer(r api.Answer) (signin.Answer, *api.Error) {
-	err := plain("prompt", r.Prompt, maxID)
+	err := plain("the prompt's id", r.Prompt, maxID)
 	if err == nil {
-		err = plain("confirm", r.Confirm, maxName)
+		err = plain("the confirmation", r.Confirm, maxName)
 	}
 	if err == nil {
-		err = plain("number", r.Number, maxWord)
+		err = plain("the number", r.Number, maxWord)
 	}
 	if err == nil && r.Prompt == "" {
 		err = api.Errorf(api.CodeBadRequest, "prompt is missing: it names what is answered")
 	}
 	if err == nil {
-		err = short("pin", r.PIN, maxPIN)
+		err = short("the PIN", r.PIN, maxPIN)
 	}
 	if err == nil {
-		err = short("code", r.Code, maxCode)
+		err = short("the code", r.Code, maxCode)
 	}
 	if err != nil {
 		r.PIN.Wipe()
@@ -157,11 +164,20 @@ func Secret(b []byte) *secret.Secret {
 }
 
 // short refuses a secret that is too long. It says nothing of what is in it.
-func short(field string, b []byte, limit int) *api.Error {
+func short(what string, b []byte, limit int) *api.Error {
 	if len(b) > limit {
-		return api.Errorf(api.CodeBadRequest, "%s is longer than %d bytes", field, limit)
+		return api.Errorf(api.CodeBadRequest, "%s is longer than %d bytes", what, limit)
 	}
 	return nil
+}
+
+// Field reads a field of a query.
+func Field(name, s string) (string, *api.Error) {
+	err := plain(name, s, maxID)
+	if err != nil && name == "service" {
+		err.Message = signin.ErrBadService.Error()
+	}
+	return s, err
 }
 
 // ID reads an id as it stands in a path or in a D-Bus argument.
@@ -176,16 +192,16 @@ func ID(what, s string) (string, *api.Error) {
 }
 
 // plain refuses text that is too long, is not UTF-8 or cannot be printed.
-func plain(field, s string, limit int) *api.Error {
+func plain(what, s string, limit int) *api.Error {
 	if len(s) > limit {
-		return api.Errorf(api.CodeBadRequest, "%s is longer than %d bytes", field, limit)
+		return api.Errorf(api.CodeBadRequest, "%s is longer than %d bytes", what, limit)
 	}
 	if !utf8.ValidString(s) {
-		return api.Errorf(api.CodeBadRequest, "%s is not valid UTF-8", field)
+		return api.Errorf(api.CodeBadRequest, "%s is not valid UTF-8", what)
 	}
 	for _, r := range s {
 		if !unicode.IsPrint(r) {
-			return api.Errorf(api.CodeBadRequest, "%s contains a control or invisible character", field)
+			return api.Errorf(api.CodeBadRequest, "%s contains a control or invisible character", what)
 		}
 	}
 	return nil

@@ -114,7 +114,7 @@ func Backup(h *api.BackupHead) (*signin.Backup, *api.Error) {
 	if h.Format != api.BackupFormat {
 		return nil, api.Errorf(api.CodeBadRequest, "this is a backup of format %d, and this fobd reads format %d: a newer Fob made it", h.Format, api.BackupFormat)
 	}
-	if err := plain("backup.instance", h.Instance, maxID); err != nil {
+	if err := plain("the backup's instance", h.Instance, maxID); err != nil {
 		return nil, err
 	}
 	return &signin.Backup{

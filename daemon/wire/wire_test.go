@@ -52,6 +52,22 @@ func TestAsk(t *testing.T) {
 			}
 		})
 	}
+	t.Run("says what a name is, and not what the field is called", func(t *testing.T) {
+		for bad, want := range map[string]error{"name": method.ErrBadName, "service": signin.ErrBadService} {
+			for _, text := range []string{strings.Repeat("n", 300), "a\nb", "a\u202eb", "\xff"} {
+				r := api.BeginRequest{Service: text}
+				if bad == "name" {
+					r = api.BeginRequest{Method: api.MethodSpec{Name: text}}
+				}
+				if _, err := Ask(r); err == nil || err.Message != want.Error() {
+					t.Errorf("%s %.9q: %v", bad, text, err)
+				}
+			}
+		}
+		if _, err := Field("service", strings.Repeat("n", 300)); err == nil || err.Message != signin.ErrBadService.Error() {
+			t.Errorf("a query: %v", err)
+		}
+	})
 	t.Run("cuts a huge claim and takes it", func(t *testing.T) {
 		if _, err := Ask(api.BeginRequest{Claimed: api.Claimed{Command: strings.Repeat("x", 1<<20)}}); err != nil {
 			t.Error(err)
