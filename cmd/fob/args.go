@@ -1,9 +1,11 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fobproject/fob/internal/client"
 )
@@ -33,6 +35,18 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef("--%s is a whole number", flag.Name)
 	}
 	return err
+}
+
+// noneEmpty refuses flags with an empty value, which would pass for flags that were left out: a script's
+// variable was not set. Claims may be empty.
+func noneEmpty(cmd *cobra.Command) error {
+	var empty error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(claims, f.Name) {
+			empty = usagef("--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return empty
 }
 
 // one wants a single argument, the name of a what, which lister lists.

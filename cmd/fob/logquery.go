@@ -68,10 +68,8 @@ func (o *logOptions) query(cmd *cobra.Command, now time.Time) (client.LogQuery, 
 	switch {
 	case o.verify && filtered != "":
 		return none, usagef("--verify checks the whole log: leave --%s out", filtered)
-	case cmd.Flags().Changed("head") && !o.verify:
+	case o.head != "" && !o.verify:
 		return none, usagef("--head is checked by --verify: say that too")
-	case cmd.Flags().Changed("head") && o.head == "":
-		return none, usagef("--head is empty, so there is nothing to check it against: give the head that you noted, or leave it out")
 	case o.follow && o.request != "":
 		return none, usagef("--follow shows every request: leave --request out")
 	case o.follow && o.untilText != "":

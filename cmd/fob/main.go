@@ -84,7 +84,7 @@ trouble, 7 internal, 8 forbidden.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error { a.begun = true; return nil },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { a.begun = true; return noneEmpty(cmd) },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetOut(a.out)

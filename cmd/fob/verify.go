@@ -15,6 +15,9 @@ import (
 // strengths are what --require may ask for, weakest first.
 var strengths = []string{"click", "match", "code", "key", "verified"}
 
+// claims are the flags of what is claimed, and only shown.
+var claims = []string{"origin", "host", "command", "ssh-key"}
+
 func (a *app) verifyCmd() *cobra.Command {
 	var request api.BeginRequest
 	var timeout time.Duration
