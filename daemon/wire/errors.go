@@ -67,7 +67,7 @@ var table = []row{
 	{signin.ErrTooFast, api.CodeTooFast, ""},
 	{signin.ErrOneFromThere, api.CodeTooMany, ""},
 	{signin.ErrNotRemembered, api.CodeNotRemembered, ""},
-	{signin.ErrNoCodesAlone, api.CodeConflict, ""},
+	{signin.ErrNoCodesAlone, api.CodeNoMethod, ""},
 	{signin.ErrHelpdesk, api.CodeHelpdesk, ""},
 	{throttle.ErrWaiting, api.CodeThrottled, ""},
 	{throttle.ErrBlocked, api.CodeBlocked, ""},

@@ -87,9 +87,15 @@ func (e *Engine) RenameMethod(ctx context.Context, c caller.Caller, user, id, na
 	return e.changeMethod(ctx, c, user, func(tx *store.Tx, uid uint32) (method.Method, error) { return method.Rename(tx, uid, id, name) })
 }
 
-// SetDefaultMethod makes one of the user's methods the one that is offered first. user may be empty.
+// SetDefaultMethod makes one of the user's methods the one that is offered first; recovery codes cannot be
+// it. user may be empty.
 func (e *Engine) SetDefaultMethod(ctx context.Context, c caller.Caller, user, id string) (method.Method, error) {
-	return e.changeMethod(ctx, c, user, func(tx *store.Tx, uid uint32) (method.Method, error) { return method.SetDefault(tx, uid, id) })
+	return e.changeMethod(ctx, c, user, func(tx *store.Tx, uid uint32) (method.Method, error) {
+		if m, err := method.Get(tx, uid, id); err == nil && m.Type == method.TypeRecovery {
+			return method.Method{}, badRequest("recovery codes are a fallback, and never the default: name a security key or a token")
+		}
+		return method.SetDefault(tx, uid, id)
+	})
 }
 
 func (e *Engine) changeMethod(ctx context.Context, c caller.Caller, user string, change func(*store.Tx, uint32) (method.Method, error)) (m method.Method, err error) {

@@ -41,6 +41,14 @@ func TestRecoveryCodes(t *testing.T) {
 		d.register(k)
 		old := d.writesDown(k)
 		codes := d.writesDown(k)
+		ms, err := d.Methods(t.Context(), d.me, "")
+		ms = method.Of(ms, method.TypeRecovery)
+		if err != nil || len(ms) != 1 {
+			t.Fatalf("there are %v, %v", ms, err)
+		}
+		if _, err := d.SetDefaultMethod(t.Context(), d.me, "", ms[0].ID); !errors.Is(err, signin.ErrBadRequest) {
+			t.Errorf("recovery codes as the default: %v", err)
+		}
 		if len(codes) != recovery.Count {
 			t.Fatalf("there are %d codes", len(codes))
 		}
