@@ -192,7 +192,10 @@ func placeLink(target, path string) error {
 		return fmt.Errorf("cannot link the software key: %s is there already and is no link", path)
 	}
 	next := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), os.Getpid()))
-	if err := os.Symlink(target, next); err != nil {
+	switch err := os.Symlink(target, next); {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("cannot link the software key: there is no folder %s", filepath.Dir(path))
+	case err != nil:
 		return fmt.Errorf("cannot link the software key: %w", err)
 	}
 	if err := os.Rename(next, path); err != nil {

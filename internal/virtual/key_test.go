@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,9 @@ func TestKeyOnItsNode(t *testing.T) {
 		k := newKey(t, Options{Touch: TouchManual})
 		if err := k.Link(link); err != nil {
 			t.Fatal(err)
+		}
+		if err := k.Link(filepath.Join(link+"s", "key")); err == nil || !strings.HasSuffix(err.Error(), "there is no folder "+link+"s") {
+			t.Errorf("linked into a folder that is missing: %v", err)
 		}
 		h, f := dial(t, link)
 		h.write(message{channel: h.open(), cmd: hidCBOR, payload: []byte{cmdSelection}})
