@@ -71,6 +71,10 @@ func (a *app) openSeeds(path string) (*seedFile, error) {
 		s.close()
 		return nil, usagef("cannot read %s: %v", s.name, err)
 	}
+	if n == 0 {
+		s.close()
+		return nil, usagef("%s is empty: there are no tokens in it", s.name)
+	}
 	s.Reader = io.MultiReader(bytes.NewReader(s.head), s.f)
 	return s, nil
 }

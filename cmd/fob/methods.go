@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,18 +69,22 @@ func (a *app) printMethods(ctx context.Context, c *client.Client, methods []api.
 		if m.LastUsed != nil {
 			used = when(*m.LastUsed)
 		}
-		name := m.Name
+		var notes []string
 		if m.Default {
-			name += " (default)"
+			notes = append(notes, "default")
 		}
 		if m.Serial != "" {
 			// Where it cannot be told it is not said.
 			if t, err := c.Token(ctx, m.Serial); err == nil && t.State == api.TokenDisabled {
-				name += " (disabled)"
+				notes = append(notes, "disabled")
 			}
 		}
 		if m.Left != nil {
-			name += fmt.Sprintf(" (%d of %d left)", *m.Left, recoveryCodes)
+			notes = append(notes, fmt.Sprintf("%d of %d left", *m.Left, recoveryCodes))
+		}
+		name := m.Name
+		if len(notes) > 0 {
+			name += " (" + strings.Join(notes, ", ") + ")"
 		}
 		strength := m.Strength
 		if strength == noStrength {

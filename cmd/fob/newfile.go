@@ -27,7 +27,14 @@ func createNew(path string) (*newFile, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("cannot write there: %v", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part") // 0600, O_EXCL
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.part") // 0600, O_EXCL
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("there is no folder %s: make it, or name another", dir)
+	}
+	if failed, ok := errors.AsType[*fs.PathError](err); ok { // it names the file that is not there yet
+		return nil, usagef("cannot write to the folder %s: %v", dir, failed.Err)
+	}
 	if err != nil {
 		return nil, usagef("cannot write there: %v", err)
 	}

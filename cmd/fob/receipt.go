@@ -26,13 +26,16 @@ what the log says.
 --out DIR writes the receipt's files so that anyone can check it with tools that
 do not come from Fob: fido2-assert (Debian package fido2-tools) and openssl.`,
 		Example: "  fob log receipt 3kx9v2ab\n  fob log receipt 3kx9v2ab --out receipt",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("request", "fob log"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
 			page, err := c.Receipts(cmd.Context(), args[0])
+			if isCode(err, api.CodeNotFound) {
+				return noSuchEntry(args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -67,7 +70,7 @@ type checked struct {
 // approvalsIn finds the approvals among a request's log entries, and checks every one: a request in
 // which a method is registered holds the approval that allowed it, and the new key's own.
 func approvalsIn(page api.LogPage, id string) ([]checked, error) {
-	var none error = api.Errorf(api.CodeNotFound, "the log has no request %q: see fob log", client.Show(id))
+	none := noSuchEntry(id)
 	var all []checked
 	for _, entry := range page.Entries {
 		switch {
@@ -96,6 +99,10 @@ func approvalsIn(page api.LogPage, id string) ([]checked, error) {
 		return nil, none
 	}
 	return all, nil
+}
+
+func noSuchEntry(id string) error {
+	return api.Errorf(api.CodeNotFound, "the log has no request %q: see fob log", client.Show(id))
 }
 
 func (a *app) printReceipt(c checked) error {
