@@ -131,6 +131,7 @@ var table = []row{
 
 	{signin.ErrNoMethod, api.CodeNoMethod, ""},
 	{signin.ErrNoToken, api.CodeNoToken, ""},
+	{signin.ErrNoRecovery, api.CodeNotStrong, ""},
 	{signin.ErrNotStrong, api.CodeNotStrong, ""},
 	{signin.ErrNotHere, api.CodeNotStrong, ""},
 	{signin.ErrWrongNumber, api.CodeNumberWrong, ""},

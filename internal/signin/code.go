@@ -36,7 +36,8 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	if a.Kind != "" && a.Kind != KindSignIn {
 		return View{}, badRequest("only a sign-in can be begun with a code")
 	}
-	r, err := e.admit(ctx, c, a, (*Request).canCode)
+	recovery := isRecovery(code)
+	r, err := e.admit(ctx, c, a, func(r *Request) error { return r.canCode(recovery) })
 	if err != nil {
 		return View{}, err
 	}
@@ -55,8 +56,8 @@ func (e *Engine) VerifyCode(ctx context.Context, c caller.Caller, a Ask) (View, 
 	return r.view, nil
 }
 
-// canCode refuses a sign-in for which no code could be right.
-func (r *Request) canCode() error {
+// canCode refuses a sign-in for which no code could be right; recovery says that a recovery code was given.
+func (r *Request) canCode(recovery bool) error {
 	w := r.byPolicy()
 	if r.foreign() && w.typed { // who is told that there is no token learns what another has
 		return nil
@@ -72,8 +73,12 @@ func (r *Request) canCode() error {
 		return &refusal{ErrWeaker, fmt.Sprintf("%s was asked for, and a code proves less: use a key, or leave the strength to policy", r.asked)}
 	case !w.typed:
 		return &refusal{ErrWeaker, fmt.Sprintf("policy needs %s for this, and a code proves less: use a key", r.ask.Require)}
+	case !recovery || len(method.Of(r.methods, method.TypeRecovery)) == 0:
+		return r.noToken()
+	case r.asked != policy.None && r.rule.AcceptsRecovery():
+		return fmt.Errorf("%w: they prove no strength, and one was asked for", ErrNoRecovery)
 	}
-	return r.noToken()
+	return fmt.Errorf("%w: policy does not let them stand in for %s (fallback = [\"recovery\"])", ErrNoRecovery, r.service)
 }
 
 // noToken says that no token is registered, or that what is does not count.

@@ -19,6 +19,7 @@ var (
 	ErrNoToken        = errors.New("no hardware token is registered: add one with “fob methods add token SERIAL”")
 	ErrNothingLifts   = errors.New("a tap on a security key lifts this, and you have none registered: wait until it ends")
 	ErrNotHere        = errors.New("no sign-in method that counts here is registered, and recovery codes do not: add one with “fob methods add key” or “fob methods add token SERIAL”")
+	ErrNoRecovery     = errors.New("recovery codes do not sign in here")
 	ErrNotStrong      = errors.New("your sign-in methods do not prove enough for this: a security key does, add one with “fob methods add key”")
 	ErrNotEmpty       = errors.New("there are sign-in methods or tokens here already: a backup is restored into an empty state only")
 	ErrImport         = errors.New("some tokens cannot be imported, so none was")

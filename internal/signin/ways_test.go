@@ -71,12 +71,21 @@ func TestRecoveryCodes(t *testing.T) {
 			"of an earlier set":    {"pam:sshd", old[0], oath.ErrWrong},
 			"where policy forbids": {"pam:safe", codes[1], signin.ErrWeaker},
 			"with a sign too many": {"pam:sshd", codes[1] + "1", recovery.ErrMalformed},
-			"for a program":        {"site", codes[1], oath.ErrWrong},
+			"for a program":        {"site", codes[1], signin.ErrNoRecovery},
 		} {
-			if _, err := verify(c.service, c.code); !errors.Is(err, c.want) && !errors.Is(err, signin.ErrNoToken) {
+			if _, err := verify(c.service, c.code); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+		if _, err := verify("site", codes[1]); err == nil || !strings.Contains(err.Error(), "policy does not let them stand in for app:0:site (fallback = ") {
+			t.Errorf("for a program it says %v", err)
+		}
+		d.obey("[service.\"pam:sshd\"]\nrequire = \"code\"\nfallback = [\"recovery\"]\n")
+		_, err = d.VerifyCode(t.Context(), sshd, signin.Ask{User: "alice", Service: "pam:sshd", Require: policy.Code, Code: typed(codes[1])})
+		if !errors.Is(err, signin.ErrNoRecovery) || strings.Contains(err.Error(), "policy") {
+			t.Errorf("where a strength is asked for: %v", err)
+		}
+		d.obey(rule)
 		r := d.by(sshd, from("192.0.2.7", ""))
 		p := d.promptOf(r, signin.PromptCode)
 		if !strings.Contains(p.Text, "a recovery code") {
