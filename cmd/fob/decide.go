@@ -153,6 +153,9 @@ may ask again, and longer each time; see fob status.`,
 	}, (*client.Client).Deny, func(api.RequestState) string { return "Denied." })
 }
 
+// waits is what a report does beside the rest.
+const waits = " The same request has to wait before it may be asked again; a tap lifts that: fob unblock"
+
 func (a *app) reportCmd() *cobra.Command {
 	return a.decideCmd(&cobra.Command{
 		Use:   "report REQUEST",
@@ -160,16 +163,17 @@ func (a *app) reportCmd() *cobra.Command {
 		Long: `Deny a request that you did not begin, and report it: the log and the system's
 journal have it as reported. Where it came from elsewhere, and the origin is
 more than claimed, nothing from there can ask you for a day, and what was
-remembered for it is forgotten; fob unblock lifts the block.`,
+remembered for it is forgotten. As after a denial, the same user, service and
+origin wait before they may ask again. fob unblock lifts both.`,
 	}, (*client.Client).Report, func(r api.RequestState) string {
 		switch r.Place {
 		case placeLocal:
-			return "Denied and reported. Nothing was blocked, because it began at this desk."
+			return "Denied and reported. Nothing was blocked, because it began at this desk." + waits
 		case placeUnknown:
-			return "Denied and reported. Nothing was blocked, because it may have begun at this desk."
+			return "Denied and reported. Nothing was blocked, because it may have begun at this desk." + waits
 		}
 		if r.Place != placeRemote || r.Claimed.Origin == "" || !slices.Contains(r.Vouched, "origin") {
-			return "Denied and reported."
+			return "Denied and reported." + waits
 		}
 		origin := client.Show(r.Claimed.Origin)
 		return fmt.Sprintf("Denied and reported. Nothing from %s can ask you for a day; a tap lifts that: fob unblock %s", origin, origin)

@@ -44,9 +44,9 @@ type Waiting struct {
 	Left time.Duration
 }
 
-// Error says for how long.
+// Error says for how long, and what lifts it.
 func (e *Waiting) Error() string {
-	return fmt.Sprintf("%v: wait %s before asking again", ErrWaiting, span(e.Left))
+	return fmt.Sprintf("%v: wait %s before asking again; a tap lifts it: fob unblock", ErrWaiting, span(e.Left))
 }
 
 // Is makes errors.Is(err, ErrWaiting) hold.

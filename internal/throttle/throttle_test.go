@@ -105,7 +105,7 @@ func TestWaits(t *testing.T) {
 		}
 		for _, remote := range []bool{true, false} {
 			err := d.check(who(), remote)
-			if want := "such a request was denied, or not answered, a moment ago: wait 30 seconds before asking again"; !errors.Is(err, throttle.ErrWaiting) || err.Error() != want {
+			if want := "such a request was denied, or not answered, a moment ago: wait 30 seconds before asking again; a tap lifts it: fob unblock"; !errors.Is(err, throttle.ErrWaiting) || err.Error() != want {
 				t.Errorf("it says %v", err)
 			}
 		}
