@@ -26,7 +26,7 @@ func Assign(tx *store.Tx, serial string, to Owner) (Token, error) {
 	return change(tx, serial, func(t *Token) error {
 		switch {
 		case t.Owner != nil && t.Owner.UID != to.UID:
-			return fmt.Errorf("%w (%s)", ErrAssigned, t.Owner.User)
+			return fmt.Errorf("%w, %s: take it from them first with “fob tokens unassign %s”", ErrAssigned, t.Owner.User, t.Serial)
 		case t.Disabled:
 			return ErrDisabled
 		}

@@ -21,7 +21,7 @@ var (
 	ErrExists    = errors.New("a token with this serial number is there already, and was left as it is")
 	ErrBadSerial = errors.New("a serial number is 1 to 64 printable characters without spaces around them")
 	ErrBadName   = errors.New("a name is at most 64 printable characters")
-	ErrAssigned  = errors.New("this token belongs to another user: unassign it there first")
+	ErrAssigned  = errors.New("this token belongs to another user")
 	ErrDisabled  = errors.New("this token is disabled: see “fob tokens enable”")
 	ErrActive    = errors.New("this token is a sign-in method of its user: see “fob methods”")
 	ErrUsed      = errors.New("a code of this token was accepted once, so Fob has to remember it: disable it instead")

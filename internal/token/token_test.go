@@ -57,7 +57,13 @@ func TestRegistry(t *testing.T) {
 	})
 	t.Run("belongs to one user at a time", func(t *testing.T) {
 		in(t, s, nil, func(tx *store.Tx) error { _, err := token.Assign(tx, "GALT-1", alice); return err })
-		in(t, s, token.ErrAssigned, func(tx *store.Tx) error { _, err := token.Assign(tx, "GALT-1", bob); return err })
+		in(t, s, token.ErrAssigned, func(tx *store.Tx) error {
+			_, err := token.Assign(tx, "GALT-1", bob)
+			if want := "this token belongs to another user, alice: take it from them first with “fob tokens unassign GALT-1”"; err == nil || err.Error() != want {
+				t.Errorf("it says %v", err)
+			}
+			return err
+		})
 		in(t, s, nil, func(tx *store.Tx) error { _, err := token.Assign(tx, "GALT-1", alice); return err })
 	})
 	t.Run("is activated by its own user alone, and once", func(t *testing.T) {
