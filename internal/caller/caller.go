@@ -102,6 +102,8 @@ func (a Access) Check(c Caller, i Instance) error {
 		return nil
 	case a == AccessAdmin:
 		return fmt.Errorf("%w: this is an administrator's to do, as root", ErrForbidden)
+	case a == AccessRoot && !i.System && c.UID == 0:
+		return fmt.Errorf("%w: the system's fobd alone can do this, and this is a user's own: ask “fobd --system”", ErrForbidden)
 	case a == AccessRoot:
 		return fmt.Errorf("%w: this is root's to do, and the system's fobd alone can", ErrForbidden)
 	}

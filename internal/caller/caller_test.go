@@ -18,6 +18,7 @@ func TestAccess(t *testing.T) {
 	nobody := caller.Caller{UID: 1000} // no door vouches for it
 	nobodyRoot := caller.Caller{}
 	mine, system := caller.Instance{Owner: 1000}, caller.Instance{System: true}
+	mineOfRoot := caller.Instance{Owner: 0}
 	var undeclared caller.Access
 	cases := []struct {
 		rule    caller.Access
@@ -31,7 +32,7 @@ func TestAccess(t *testing.T) {
 		{caller.AccessOwner, me, system, true}, {caller.AccessOwner, other, system, true}, {caller.AccessOwner, root, system, true},
 		{caller.AccessAdmin, me, system, false}, {caller.AccessAdmin, root, system, true},
 		{caller.AccessRoot, me, system, false}, {caller.AccessRoot, root, system, true},
-		{caller.AccessRoot, root, caller.Instance{Owner: 0}, false}, // root's own instance is a user's
+		{caller.AccessRoot, root, mineOfRoot, false}, // root's own instance is a user's
 		{caller.AccessOwner, nobody, mine, false}, {caller.AccessOwner, nobody, system, false}, {caller.AccessRoot, nobodyRoot, system, false},
 		{undeclared, me, mine, false}, {undeclared, root, system, false}, {caller.Access(99), root, system, false}, {caller.Access(99), me, mine, false},
 	}
@@ -40,6 +41,9 @@ func TestAccess(t *testing.T) {
 		if (err == nil) != c.allowed || (err != nil && !errors.Is(err, caller.ErrForbidden)) {
 			t.Errorf("rule %v for %+v at %+v: %v", c.rule, c.who, c.where, err)
 		}
+	}
+	if err := caller.AccessRoot.Check(root, mineOfRoot); err == nil || strings.Contains(err.Error(), "root's") || !strings.Contains(err.Error(), "fobd --system") {
+		t.Errorf("root at an own instance is told: %v", err)
 	}
 	if undeclared.Declared() || caller.Access(99).Declared() || !caller.AccessRoot.Declared() {
 		t.Error("Declared is wrong")
