@@ -26,7 +26,7 @@ Then another method of the same strength has to approve, or a recovery code.`,
 			}
 			request := api.BeginRequest{Kind: api.KindLost, User: *user, Method: api.MethodSpec{ID: method.ID}}
 			return a.begin(cmd.Context(), request, g, func(api.RequestState, string) error {
-				_, err := fmt.Fprintf(a.out, "Removed: %s, which was lost. Register another in its place: fob methods add\n", quoted(method.Name, method.ID))
+				_, err := fmt.Fprintf(a.out, "Removed: %s, which was lost. Register another in its place: fob methods add key --name NAME\n", quoted(method.Name, method.ID))
 				return err
 			})
 		},

@@ -150,7 +150,7 @@ func TestTerminalHelps(t *testing.T) {
 		x.sees("That was not it.*")
 		x.sees("Type LOST to go on: ")
 		x.types("LOST\r")
-		x.sees("Removed: “Blue”, which was lost")
+		x.sees("Removed: “Blue”, which was lost. Register another in its place: fob methods add key --name NAME")
 		x.ends(0)
 		x.called(`{"kind":"lost-method","method":{"id":"m1"}}$`)
 	})

@@ -40,7 +40,7 @@ var (
 	ErrNotBlocked     = errors.New("nothing from there waits or is blocked (see “fob status”)")
 	ErrNumberPlace    = errors.New("this is answered in a session at this machine, not from elsewhere: “fob status” says where you are taken to be")
 	ErrNotRemembered  = errors.New("policy does not let this approval be remembered")
-	ErrNotFirst       = errors.New("the first sign-in method of a user is added by root, with an administrator's one-time code, or after the user's password was checked: try “fob methods add” in your desktop session")
+	ErrNotFirst       = errors.New("the first sign-in method of a user is added by root, with an administrator's one-time code, or after the user's password was checked: try “fob methods add key” in your desktop session")
 	ErrNoCodesAlone   = errors.New("recovery codes are a fallback: register a security key or a token first")
 	ErrHelpdesk       = errors.New("this one-time code is wrong or no longer valid: ask your administrator for another")
 	ErrCallerGone     = errors.New("the program that asked is gone")

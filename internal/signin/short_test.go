@@ -42,7 +42,7 @@ func TestWhoHasTooFewMethods(t *testing.T) {
 		if s := d.status(root); !slices.Equal(s.Short, []string{"bob (0)", "alice (1)"}) {
 			t.Errorf("too few have %v", s.Short)
 		}
-		if s := d.status(d.me); len(s.Short) != 0 || s.Methods != 1 || s.MinMethods != 2 || !says(s.Problems, "policy wants you to have 2 sign-in methods, and you have 1") {
+		if s := d.status(d.me); len(s.Short) != 0 || s.Methods != 1 || s.MinMethods != 2 || !says(s.Problems, "policy wants you to have 2 sign-in methods, and you have 1: add one with “fob methods add key”") {
 			t.Errorf("alice reads %+v", s)
 		}
 		d.writesDown(k)

@@ -71,7 +71,7 @@ func (e *Engine) Status(ctx context.Context, c caller.Caller) (Status, error) {
 	}
 	p := e.policy.Load()
 	if s.MinMethods = p.For(ownService, e.subject(ctx, p, me)).MinMethods; s.Methods < s.MinMethods {
-		s.Problems = append(s.Problems, fmt.Sprintf("policy wants you to have %d sign-in methods, and you have %d: add one with “fob methods add”", s.MinMethods, s.Methods))
+		s.Problems = append(s.Problems, fmt.Sprintf("policy wants you to have %d sign-in methods, and you have %d: add one with “fob methods add key”", s.MinMethods, s.Methods))
 	}
 	note(e.cfg.Store.View(func(tx *store.Tx) (err error) {
 		if s.LogSeq, s.LogHead, err = audit.Head(tx); err != nil {

@@ -301,7 +301,7 @@ func TestTheFirstMethodNeedsSomebodyToVouch(t *testing.T) {
 	k := newFakeKey("aa")
 	host(t, func(t *testing.T, d *desk) {
 		ask := signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key"}}
-		if _, err := d.Begin(t.Context(), d.me, ask); !errors.Is(err, signin.ErrNotFirst) {
+		if _, err := d.Begin(t.Context(), d.me, ask); !errors.Is(err, signin.ErrNotFirst) || !strings.Contains(err.Error(), "“fob methods add key”") {
 			t.Fatalf("a first method without a password: %v", err)
 		}
 		ask.Authorized = true
