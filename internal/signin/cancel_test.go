@@ -67,7 +67,8 @@ func TestCancelledInEveryState(t *testing.T) {
 			<-other.blinks
 			return r
 		}},
-		{"during step-up", func(d *desk, k, _ *fakeKey) *signin.Request {
+		{"during step-up", func(d *desk, k, other *fakeKey) *signin.Request {
+			d.plug(other)
 			r := d.ask(add)
 			<-k.blinks
 			return r

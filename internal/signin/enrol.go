@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
@@ -98,6 +99,11 @@ func (r *Request) addMethod() (outcome, error) {
 		}
 	}
 	if len(r.methods) > 0 && !r.mayDoWithout() {
+		if method.Type(r.ask.Method.Type) == method.TypeKey && !r.remote() { // a tap for nothing is spared
+			if _, err := r.newKeys(r.ctx, r.ask.KeyID); err != nil {
+				return outcome{}, err
+			}
+		}
 		if err := r.stepUp(); err != nil {
 			return outcome{}, err
 		}
@@ -165,26 +171,36 @@ func (r *Request) newKey(ctx context.Context, only string) (fido.Key, error) {
 	if err := r.desk(ctx); err != nil {
 		return fido.Key{}, err
 	}
-	keys, err := r.e.plugged(only)
+	keys, err := r.newKeys(ctx, only)
 	if err != nil {
 		return fido.Key{}, err
-	}
-	if mine := method.Of(r.methods, method.TypeKey); len(keys) > 1 && len(mine) > 0 {
-		keys = slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool {
-			return r.asks(ctx, holder{key: k, methods: mine}) == nil
-		})
-		if err := context.Cause(ctx); err != nil {
-			return fido.Key{}, err
-		}
-		if len(keys) == 0 {
-			return fido.Key{}, ErrKeyRegistered
-		}
 	}
 	if len(keys) == 1 {
 		return keys[0], nil
 	}
 	r.touchFor("to choose the one to register")
 	return r.choose(ctx, asHolders(keys))
+}
+
+// newKeys are the keys that are plugged in, apart from those that hold a credential of the user's.
+func (r *Request) newKeys(ctx context.Context, only string) ([]fido.Key, error) {
+	keys, err := r.e.plugged(only)
+	mine := method.Of(r.methods, method.TypeKey)
+	if err != nil || len(mine) == 0 {
+		return keys, err
+	}
+	var names []string
+	left := slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool {
+		names = append(names, k.Name)
+		return r.asks(ctx, holder{key: k, methods: mine}) == nil
+	})
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if len(left) == 0 {
+		return nil, fmt.Errorf("%s: %w", strings.Join(names, ", "), ErrKeyRegistered)
+	}
+	return left, nil
 }
 
 // enrolBackup waits for another key than the first and registers it.

@@ -99,16 +99,22 @@ func TestMethodsChangedMeanwhile(t *testing.T) {
 }
 
 func TestAlreadyRegistered(t *testing.T) {
-	k := newFakeKey("aa")
+	k1, k2 := newFakeKey("aa"), newFakeKey("bb")
 	sit(t, func(t *testing.T, d *desk) {
-		d.enrol(k, nil)
-		r := d.ask(signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key", Name: "Again"}})
-		d.touch(k) // step-up
-		d.touch(k)
-		if v := d.wants(r, signin.Cancelled); !errors.Is(v.Err, signin.ErrKeyRegistered) {
-			t.Errorf("ended with %v", v.Err)
+		d.enrol(k1, nil)
+		again := signin.Ask{Kind: signin.KindAddMethod, Method: signin.MethodAsk{Type: "key", Name: "Again"}}
+		refused := func(why string) {
+			t.Helper()
+			v := d.wants(d.ask(again), signin.Cancelled) // nothing was touched
+			if want := why + ": this key is registered already: plug in the new one, and try again"; !errors.Is(v.Err, signin.ErrKeyRegistered) || v.Err.Error() != want {
+				t.Errorf("ended with %v", v.Err)
+			}
 		}
-	}, k)
+		refused("Key aa")
+		d.plug(k2)
+		d.enrol(k2, k1)
+		refused("Key aa, Key bb")
+	}, k1)
 }
 
 func TestFailedTestRegistersNothing(t *testing.T) {

@@ -15,7 +15,7 @@ var (
 	ErrNoKey          = errors.New("no security key is plugged in: plug one in and try again")
 	ErrKeyNotFound    = errors.New("there is no such key: it may have been unplugged (list them with “fob keys”)")
 	ErrKeyNotOwn      = errors.New("no key that is plugged in is registered: plug in a registered one, or register this one with “fob methods add key”")
-	ErrKeyRegistered  = errors.New("this key is registered already")
+	ErrKeyRegistered  = errors.New("this key is registered already: plug in the new one, and try again")
 	ErrNoToken        = errors.New("no hardware token is registered: add one with “fob methods add token SERIAL”")
 	ErrNothingLifts   = errors.New("a tap on a security key lifts this, and you have none registered: wait until it ends")
 	ErrNotHere        = errors.New("no sign-in method that counts here is registered, and recovery codes do not: add one with “fob methods add key” or “fob methods add token SERIAL”")
