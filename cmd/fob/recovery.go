@@ -24,10 +24,11 @@ func (a *app) addRecoveryCmd(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recovery",
 		Short: "Make new recovery codes, to be printed and put away",
-		Long: `Make ten recovery codes, each of which signs you in once when your keys and
-tokens are lost or broken. They are shown once, here: print the page or write
-the codes down, and keep them elsewhere. New codes make the former ones
-worthless.
+		Long: `Make ten recovery codes, for when your keys and tokens are lost or broken.
+Each approves once that a lost method goes, or that a new one is registered;
+and where policy lets it, it signs you in. They are shown once, here: print the
+page or write the codes down, and keep them elsewhere. New codes make the former
+ones worthless.
 
 --out FILE writes the page to a new file that only you can read, and shows it
 nowhere else. With --json the codes are printed as an array of strings.`,

@@ -51,12 +51,18 @@ func Write(w io.Writer, i Info) error {
 		p.printf("\n")
 	}
 	p.printf(`
-These codes let you sign in when your security keys and tokens are lost or
-broken: where you are asked for a code, type one of them.
+These codes are for the day when your security keys and tokens are lost or
+broken. Run these, and type a code where one is asked for:
+
+  fob methods lost METHOD            removes what you lost
+  fob methods add key --name NAME    registers a new key
+
+With the new key you sign in as before. A code by itself signs you in only where
+policy lets recovery codes do that.
 
   - Each code works once. Cross it out when you have used it.
   - Keep this page as you keep your passport: not beside the computer, and not
-    as a photo or a file. Whoever has it can sign in as you.
+    as a photo or a file. Whoever has it can register a key as yours.
   - New codes make these worthless. Make new ones before the last is used, or at
     once if this page may have been seen:  fob methods add recovery
 `)

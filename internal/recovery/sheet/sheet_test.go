@@ -29,6 +29,7 @@ func TestWrite(t *testing.T) {
 		}
 		for _, want := range []string{
 			"alice\n", "desk.example\n", "1 March 2026\n", "works once", "passport",
+			"fob methods lost METHOD ", "fob methods add key --name NAME ", "A code by itself signs you in only where\npolicy lets",
 			"   1  abcd-efgh-jkmn-pqr0         6  abcd-efgh-jkmn-pqr5\n",
 			"   5  abcd-efgh-jkmn-pqr4        10  abcd-efgh-jkmn-pqr9\n",
 		} {
