@@ -104,7 +104,7 @@ type Entry struct {
 	CommandHash  string    `json:"command_sha256,omitempty"`
 	SelfAsserted bool      `json:"self_asserted,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
-	Tried        []string  `json:"tried,omitempty"`   // what was tried before the decision, in order
+	Tried        []string  `json:"tried,omitempty"`   // what was tried before the decision, in order; then what was offered and not used
 	Grant        string    `json:"grant,omitempty"`   // id of the grant that was used or made
 	SSHKey       string    `json:"ssh_key,omitempty"` // fingerprint of the key that began the session
 	Vouched      []string  `json:"vouched,omitempty"` // names of the fields above that are vouched for, not only claimed

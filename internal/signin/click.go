@@ -27,6 +27,9 @@ func (r *Request) decidePlain(s policy.Strength, reason string, apply func(*stor
 	if r.standing.SameUser || !r.remote() {
 		return outcome{}, fmt.Errorf("%w (%s)", ErrAsker, s) // whatever led here
 	}
+	if s == policy.Click {
+		r.taken(OfferByClick)
+	}
 	entry := r.entry(Approved, reason)
 	entry.Strength = s.String()
 	return r.commit(true, apply, entry)

@@ -181,6 +181,7 @@ func (r *Request) workAhead(seeds *seedBox, check codeCheck, code *secret.Secret
 // wiped. last says that the request ends with it.
 func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, reason string, apply func(*store.Tx) error) (outcome, error) {
 	defer code.Wipe()
+	r.taken(codeOfferOf(code))
 	seeds := &seedBox{worked: make(map[string]stepDone)}
 	if !isRecovery(code) { // a recovery code is checked without any secret of the daemon's
 		sealer, err := r.e.cfg.Vault.Sealer(token.Purpose)
@@ -239,6 +240,14 @@ func (r *Request) decideByCode(code *secret.Secret, last bool, check codeCheck, 
 		r.e.announceMethods(r.user)
 	}
 	return r.outcomeOf(done, codeStrength(by)), nil
+}
+
+// codeOfferOf is the type of the offer that a typed code takes.
+func codeOfferOf(code *secret.Secret) OfferType {
+	if isRecovery(code) {
+		return OfferByRecovery
+	}
+	return OfferByCode
 }
 
 // codeStrength is what a typed code proves: a recovery code nothing that has a name, but that policy, or

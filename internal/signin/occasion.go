@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
@@ -97,12 +98,40 @@ func (r *Request) triesLocked(what string) {
 	}
 }
 
-// triedSoFar is what was tried, with the offers that are still open.
+// taken notes that the person took an offer: what comes of it stands in the record by itself.
+func (r *Request) taken(t OfferType) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.view.Offers {
+		if o := &r.view.Offers[i]; o.Type == t {
+			o.noted = o.State
+		}
+	}
+}
+
+// noteFailures notes the offers that have failed, when they have. The caller holds r.mu.
+func (r *Request) noteFailures() {
+	for i := range r.view.Offers {
+		if o := &r.view.Offers[i]; o.State == OfferFailed && o.noted != OfferFailed {
+			r.triesLocked(triedWords(*o))
+			o.noted = OfferFailed
+		}
+	}
+}
+
+// recordOrder is the order of what was offered and not used: in which order it was withdrawn means nothing.
+var recordOrder = []OfferType{OfferByKey, OfferByCode, OfferByRecovery, OfferByNumber, OfferByClick}
+
+// triedSoFar is what was tried, in order, and then what was offered and not used.
 func (r *Request) triedSoFar() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Clone(r.tried)
-	for _, o := range r.view.Offers {
+	offered := slices.Concat(r.unused, r.view.Offers)
+	slices.SortStableFunc(offered, func(a, b Offer) int {
+		return cmp.Compare(slices.Index(recordOrder, a.Type), slices.Index(recordOrder, b.Type))
+	})
+	for _, o := range offered {
 		if text := triedWords(o); text != "" && len(all) < maxTried {
 			all = append(all, caller.Clean(text).String())
 		}

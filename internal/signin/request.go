@@ -203,6 +203,8 @@ type Offer struct {
 	State      OfferState
 	Note       string // why no touch is waited for, and what to do
 	Err        error  // why it failed
+
+	noted OfferState // in which it needs no more words in the record
 }
 
 // PromptType says what a person is asked to do.

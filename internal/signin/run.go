@@ -77,6 +77,7 @@ type Request struct {
 	checking  chan struct{} // a decision is being written: closed when it is known whether it stands
 	yield     Yield
 	tried     []string // what was tried, for the record
+	unused    []Offer  // what was offered besides, and withdrawn
 	watchers  map[chan View]struct{}
 	offers    sync.WaitGroup // goroutines that still talk to a key
 }
@@ -249,6 +250,7 @@ func (r *Request) publish(change func(*View)) {
 		return
 	}
 	change(&r.view)
+	r.noteFailures()
 	r.e.board.show(r.snapshot())
 	if !r.view.Pending() {
 		r.tell()
@@ -354,9 +356,7 @@ func (r *Request) withdraw(t OfferType) {
 			if o.Type != t {
 				return false
 			}
-			if text := triedWords(o); text != "" {
-				r.triesLocked(text)
-			}
+			r.unused = append(r.unused, o)
 			return true
 		})
 	})

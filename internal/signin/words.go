@@ -66,14 +66,15 @@ func (r *Request) subject() string {
 	return text
 }
 
-// triedWords is what is left in the record of an offer that did not decide; empty for one that did.
+// triedWords is what is left in the record of an offer that did not decide; empty for one that did, or of
+// which the record says more already.
 func triedWords(o Offer) string {
 	what := string(o.Type)
 	if name := cmp.Or(o.KeyName, o.MethodName); name != "" {
 		what += " “" + name + "”"
 	}
 	switch o.State {
-	case OfferDone, OfferNumber:
+	case OfferDone, OfferNumber, o.noted:
 		return ""
 	case OfferFailed:
 		return fmt.Sprintf("%s: %v", what, o.Err)
