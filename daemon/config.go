@@ -14,8 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/fobproject/fob/internal/audit"
 )
 
 // ErrConfig says that fobd was told something that makes no sense: its flags, its environment or its
@@ -76,6 +79,14 @@ func (f File) check() error {
 		return fmt.Errorf("log_level: %w", err)
 	}
 	return nil
+}
+
+// keepLog is for how long entries of the log are kept.
+func (f File) keepLog() time.Duration {
+	if f.KeepLogDays == 0 {
+		return audit.DefaultKeep
+	}
+	return time.Duration(f.KeepLogDays) * 24 * time.Hour
 }
 
 // ParseLevel reads a level's name; empty is info.

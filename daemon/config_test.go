@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseFile(t *testing.T) {
@@ -41,6 +42,28 @@ func TestParseFile(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.says)
 			}
 		})
+	}
+}
+
+func TestHowLongTheLogIsKept(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		"":                      400 * day,
+		"keep_log_days = 0":     400 * day,
+		"keep_log_days = 1":     day,
+		"keep_log_days = 7":     7 * day,
+		"keep_log_days = 800":   800 * day,
+		"keep_log_days = 36500": 36500 * day,
+	} {
+		f, err := ParseFile([]byte(text))
+		if got := f.keepLog(); err != nil || got != want {
+			t.Errorf("%q: %v, want %v (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{"keep_log_days = -1", "keep_log_days = 36501", "keep_log_days = '7'"} {
+		if _, err := ParseFile([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
 	}
 }
 

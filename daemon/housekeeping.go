@@ -14,10 +14,6 @@ const tidyEvery = 24 * time.Hour
 // keepHouse removes what has ended, and what is too old from the log, once a day, and sends the log's head to
 // the journal.
 func (d *Daemon) keepHouse(config File) {
-	keep := audit.DefaultKeep
-	if config.KeepLogDays > 0 {
-		keep = time.Duration(config.KeepLogDays) * 24 * time.Hour
-	}
 	d.running.Go(func() {
 		tick := time.NewTicker(tidyEvery)
 		defer tick.Stop()
@@ -25,7 +21,7 @@ func (d *Daemon) keepHouse(config File) {
 			if _, err := d.engine.Tidy(d.ctx); err != nil && d.ctx.Err() == nil {
 				d.log.Error("what has ended is still there", slog.Any("error", err))
 			}
-			switch n, err := d.engine.PruneLog(d.ctx, keep); {
+			switch n, err := d.engine.PruneLog(d.ctx, config.keepLog()); {
 			case err != nil && d.ctx.Err() == nil:
 				d.log.Error("the log was not pruned", slog.Any("error", err))
 			case n > 0:
