@@ -89,7 +89,7 @@ func TestPaths(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
 	t.Run("follow the session's folders", func(t *testing.T) {
 		l, err := session(env(map[string]string{"XDG_RUNTIME_DIR": "/run/user/1", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"}), "/home/a")
-		want := layout{state: "/s/fob", database: "/s/fob/fob.db", vaultKey: "/s/fob/vault.key", socket: "/run/user/1/fob/fob.sock", config: "/c/fob/fobd.toml", policy: "/c/fob/policy.d", bus: "unix:path=/run/user/1/bus", logind: systemBus}
+		want := layout{state: "/s/fob", database: "/s/fob/fob.db", vaultKey: "/s/fob/vault.key", socket: "/run/user/1/fob/fob.sock", config: "/c/fob/fobd.toml", policy: "/c/fob/policy.d", bus: "unix:path=/run/user/1/bus", logind: systemBus, journal: "/run/systemd/journal/socket"}
 		if err != nil || l != want {
 			t.Errorf("got %+v, %v", l, err)
 		}
@@ -100,11 +100,27 @@ func TestPaths(t *testing.T) {
 			t.Errorf("got %+v, %v", l, err)
 		}
 	})
-	t.Run("of a private instance are all below one folder, and it has no bus", func(t *testing.T) {
+	t.Run("of a private instance are all below one folder, and it has no bus and no journal", func(t *testing.T) {
 		l, err := private("/d")
 		want := layout{state: "/d", database: "/d/fob.db", vaultKey: "/d/vault.key", socket: "/d/fob.sock", config: "/d/fobd.toml", policy: "/d/policy.d"}
 		if err != nil || l != want {
 			t.Errorf("got %+v, %v", l, err)
+		}
+	})
+	t.Run("of the machine's instance below one folder let the environment say where bus and journal are", func(t *testing.T) {
+		said := env(map[string]string{"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/b", "FOB_JOURNAL_SOCKET": "/j"})
+		for _, c := range []struct {
+			o            Options
+			bus, journal string
+		}{
+			{Options{Dir: "/d", System: true, Env: said}, "unix:path=/b", "/j"},
+			{Options{Dir: "/d", System: true, Env: env(nil)}, "", ""},
+			{Options{Dir: "/d", Env: said}, "", ""},
+			{Options{System: true, Env: said}, "unix:path=/b", "/run/systemd/journal/socket"}, // nothing diverts the log's heads
+		} {
+			if l, err := c.o.layout("/home/a"); err != nil || l.bus != c.bus || l.journal != c.journal {
+				t.Errorf("of %+v: %+v, %v", c.o, l, err)
+			}
 		}
 	})
 	t.Run("of the helper never come from the environment", func(t *testing.T) {

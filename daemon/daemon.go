@@ -48,8 +48,8 @@ type Options struct {
 	// System asks for the machine's own instance, which serves every user, on the system bus.
 	System bool
 	// Dir asks for a private instance below one folder, without a bus. It wins over User. Together with
-	// System the machine's instance has everything below Dir, and its bus where
-	// DBUS_SYSTEM_BUS_ADDRESS says; without that, none.
+	// System the machine's instance has everything below Dir, its bus where
+	// DBUS_SYSTEM_BUS_ADDRESS says, and the journal where FOB_JOURNAL_SOCKET says; without these, none.
 	Dir string
 	// Renamed confirms that the user's id had another name before.
 	Renamed bool

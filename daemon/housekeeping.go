@@ -34,20 +34,20 @@ func (d *Daemon) keepHouse(config File) {
 			}
 		}
 	})
-	if d.o.Dir != "" {
+	if d.layout.journal == "" {
 		return // a private instance leaves no trace outside its folder
 	}
-	heads := journal.Heads{Send: journal.Journal{}.Send, Instance: d.store.InstanceID, Log: d.log}
+	heads := journal.Heads{Send: journal.Journal{Path: d.layout.journal}.Send, Instance: d.store.InstanceID, Log: d.log}
 	d.running.Go(func() { heads.Run(d.decided, d.engine.LogHead) })
 }
 
 // reported sends a reported sign-in to the journal: somebody who reads it may have to act.
 func (d *Daemon) reported(e audit.Entry) {
 	d.log.Warn("a sign-in was reported", slog.String("user", e.User), slog.String("service", e.Service), slog.String("origin", e.Origin), slog.Uint64("log_seq", e.Seq))
-	if d.o.Dir != "" {
+	if d.layout.journal == "" {
 		return
 	}
-	err := journal.Journal{}.Send(journal.Report{
+	err := journal.Journal{Path: d.layout.journal}.Send(journal.Report{
 		Instance: d.store.InstanceID(), Seq: e.Seq, User: e.User, UID: e.UID, Service: e.Service, Request: e.Request,
 		Place: e.Place, Origin: e.Origin, Host: e.Host,
 	}.Message())

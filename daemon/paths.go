@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/fobproject/fob/daemon/journal"
 )
 
 // layout says where an instance keeps what.
@@ -19,6 +21,7 @@ type layout struct {
 	policy   string // folder of the policy's files
 	bus      string // address; empty where the instance has no bus
 	logind   string // address of the bus where the session manager is; empty where nobody is asked
+	journal  string // path of the journal's socket; empty where nothing is sent to it
 }
 
 // systemBus is where the system bus is (D-Bus Specification, "Well-known Message Bus Instances").
@@ -34,6 +37,7 @@ func machine(env func(string) string) layout {
 		config:   "/etc/fob/fobd.toml",
 		policy:   "/etc/fob/policy.d",
 		bus:      busAddress(env),
+		journal:  journal.DefaultPath,
 	}
 	l.logind = l.bus
 	return l
@@ -92,6 +96,7 @@ func session(env func(string) string, home string) (layout, error) {
 		policy:   filepath.Join(from("XDG_CONFIG_HOME", ".config"), "fob", "policy.d"),
 		bus:      env("DBUS_SESSION_BUS_ADDRESS"),
 		logind:   busAddress(env),
+		journal:  journal.DefaultPath,
 	}
 	if l.bus == "" {
 		l.bus = "unix:path=" + filepath.Join(runtime, "bus")

@@ -97,6 +97,7 @@ func (o Options) layout(home string) (layout, error) {
 		if err == nil && o.System {
 			l.bus = o.Env("DBUS_SYSTEM_BUS_ADDRESS")
 			l.logind = l.bus
+			l.journal = o.Env("FOB_JOURNAL_SOCKET")
 		}
 		return l, err
 	case o.System:

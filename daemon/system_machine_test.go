@@ -27,6 +27,7 @@ type machine struct {
 	bus    *testbus.Bus
 	login  *sessions
 	polkit *password
+	noted  *journald
 	fobd   *exec.Cmd
 	stop   func()
 }
@@ -70,6 +71,7 @@ func newMachineOn(t *testing.T, bus *testbus.Bus, policy string) *machine {
 	}
 	m.socket = filepath.Join(m.dir, "fob.sock")
 	m.login, m.polkit = serveSessions(t, m.bus), servePassword(t, m.bus)
+	m.noted = serveJournal(t, m.dir)
 	m.key = newKey(t, virtual.Options{})
 	link := filepath.Join(m.dir, "key1")
 	if err := m.key.Link(link); err != nil {
@@ -88,6 +90,9 @@ func (m *machine) start(t *testing.T, more ...string) {
 	t.Helper()
 	m.fobd = exec.Command(needPrograms(t), append([]string{"--system", "--dir", m.dir, "--log-level", "debug"}, more...)...)
 	m.fobd.Env = []string{"DBUS_SYSTEM_BUS_ADDRESS=" + m.bus.Address}
+	if m.noted != nil {
+		m.fobd.Env = append(m.fobd.Env, "FOB_JOURNAL_SOCKET="+m.noted.path)
+	}
 	m.launch(t)
 }
 
