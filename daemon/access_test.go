@@ -39,6 +39,8 @@ func outcome(code api.Code) string {
 		return never
 	case api.CodeNotFound:
 		return missing
+	case api.CodePlace, api.CodePINWrongPlace:
+		return refused
 	}
 	return yes
 }
@@ -128,12 +130,6 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 			}
 			id, end := thing(t, r, p.desk)
 			check("another user", p.bin, id, r.other())
-			if r.elsewhere != "" {
-				method, path, _ := strings.Cut(strings.ReplaceAll(r.name, "{id}", id), " ")
-				if status, b := away.http(t, method, path, r.elsewhere); status < 400 || codeIn(t, b) != api.CodePlace {
-					t.Errorf("to the user elsewhere it is %d %s", status, b)
-				}
-			}
 			check("the user", p.desk, id, r.user())
 			end()
 			id, end = thing(t, r, p.desk)
@@ -146,6 +142,21 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 				_ = p.desk.Cancel(limit(t), id) // it may have ended
 				end()
 			}
+			id, end = thing(t, r, p.desk)
+			if r.reach != codeAlone {
+				check("the user elsewhere", away, id, r.elsewhere())
+			}
+			end()
+			if r.whose != aRequest && r.whose != aDecision {
+				return
+			}
+			id, end = thing(t, r, away)
+			for body, want := range r.fromElsewhere() {
+				r.body = body
+				check("the user elsewhere, of what was begun there, with "+body, away, id, want)
+			}
+			end()
+			p.lift(t)
 		})
 	}
 	t.Run("another user's name", func(t *testing.T) {
@@ -175,6 +186,18 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 					t.Errorf("to %s it is %q, not %q", c.who, got, c.want)
 				}
 			}
+			there := away.connect(t)
+			if r.whose == begunHere {
+				if got := there.try(t, r.name, mine.verifyFor(t, serial("bus"), nil), ""); got != missing {
+					t.Errorf("to the user elsewhere, of the desk's, it is %q", got)
+				}
+				id = there.verifyFor(t, serial("bus"), nil)
+			}
+			if got := there.try(t, r.name, id, serial("bus")); got != r.elsewhere() {
+				t.Errorf("to the user elsewhere it is %q, not %q", got, r.elsewhere())
+			}
+			_ = mine.conn.Close() // with what it began
+			p.lift(t)
 		})
 	}
 	for _, k := range kindRows(t) {
@@ -194,6 +217,15 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// lift has root take away that daemon's requests from elsewhere, which came to nothing, must wait.
+func (p people) lift(t *testing.T) {
+	t.Helper()
+	p.desk.settled(t)
+	if v := decision(t, p.sudo.begin(t, api.BeginRequest{Kind: api.KindUnblock, User: "daemon"})); v.Decision != api.Approved {
+		t.Fatalf("root lifts the wait: %+v %v", v, v.Error)
 	}
 }
 

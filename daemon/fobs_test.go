@@ -83,6 +83,12 @@ func carry(t *testing.T, c *client.Client, f *fob, step func()) api.Method {
 	if report := imports(t, c, f.row(status.User)); report.Assigned != 1 {
 		t.Fatalf("the fob was not assigned: %+v", report)
 	}
+	return activate(t, c, f, step)
+}
+
+// activate makes an assigned fob a method, as carry does.
+func activate(t *testing.T, c *client.Client, f *fob, step func()) api.Method {
+	t.Helper()
 	s, err := c.Begin(limit(t), api.BeginRequest{Kind: api.KindAddMethod, Method: api.MethodSpec{Type: "token", Serial: f.serial}})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ const (
 	yes     = "yes"
 	missing = "no such thing"
 	never   = "forbidden"
+	refused = "at the desk alone"
 )
 
 // whose says whose things a method is about, and so what it is to whom at the machine's instance.
@@ -39,15 +40,24 @@ var words = map[whose]string{
 	aRequest: "the user's and who began it", aDecision: "the user's to decide", begunHere: "who began it, on the same connection",
 }
 
+// reach says what a method is to the user who calls from a session elsewhere, at the machine's instance.
+type reach int
+
+const (
+	anywhere  reach = iota // the same as at the desk
+	deskAlone              // nothing
+	sameSide               // a request that was begun elsewhere is theirs there too, the desk's is not
+	codeAlone              // what is typed at a prompt: a code, but no number, plain yes or PIN
+)
+
 // row is one method of a door.
 type row struct {
 	name   string
 	access caller.Access
 	whose  whose
-	// place says what counts from where.
-	place string
-	// elsewhere is a body that the user sitting elsewhere is refused.
-	elsewhere string
+	reach  reach
+	// note says what else counts from where.
+	note string
 	// body is what the test sends.
 	body string
 }
@@ -57,17 +67,17 @@ func socketRows(t *testing.T) []row {
 	t.Helper()
 	const named = `{"user":"USER"}`
 	about := map[string]row{
-		"POST /requests":               {whose: theirOwn, body: `{"service":"SERVICE"}`, place: "policy says from where; see the kinds below"},
+		"POST /requests":               {whose: theirOwn, body: `{"service":"SERVICE"}`, note: "policy says from where; see the kinds below"},
 		"GET /requests":                {whose: theirOwn},
-		"GET /requests/{id}":           {whose: aRequest, place: "the number is told to the call that began it alone"},
-		"POST /requests/{id}/answer":   {whose: aRequest, body: `{"prompt":"none"}`, place: "a number and a plain yes by the user at the desk alone, a PIN never from elsewhere", elsewhere: `{"prompt":"none","number":"12"}`},
-		"POST /requests/{id}/pick":     {whose: aRequest},
-		"POST /requests/{id}/remember": {whose: aDecision, body: `{"remember":false}`, place: "at the desk alone", elsewhere: `{"remember":true}`},
-		"POST /requests/{id}/deny":     {whose: aDecision},
-		"POST /requests/{id}/report":   {whose: aDecision},
-		"POST /requests/{id}/cancel":   {whose: aRequest},
+		"GET /requests/{id}":           {whose: aRequest, note: "the number is told to the call that began it alone"},
+		"POST /requests/{id}/answer":   {whose: aRequest, reach: codeAlone, body: `{"prompt":"none"}`, note: "a number and a plain yes are the user's"},
+		"POST /requests/{id}/pick":     {whose: aRequest, reach: sameSide},
+		"POST /requests/{id}/remember": {whose: aDecision, reach: deskAlone, body: `{"remember":false}`},
+		"POST /requests/{id}/deny":     {whose: aDecision, reach: sameSide},
+		"POST /requests/{id}/report":   {whose: aDecision, reach: sameSide, note: "from elsewhere it is a denial, and blocks nothing"},
+		"POST /requests/{id}/cancel":   {whose: aRequest, reach: sameSide},
 		"GET /keys":                    {whose: everybodys},
-		"GET /keys/{id}":               {whose: everybodys, place: "at the desk alone, at the machine's instance: it keeps the key busy"},
+		"GET /keys/{id}":               {whose: everybodys, reach: deskAlone, note: "whoever calls, as it keeps the key busy"},
 		"GET /methods":                 {whose: theirOwn},
 		"PATCH /methods/{id}":          {whose: anItem, body: `{"name":"SERVICE"USER}`},
 		"POST /confirm-name":           {whose: everybodys, body: named},
@@ -103,12 +113,12 @@ func socketRows(t *testing.T) []row {
 func busRows(t *testing.T) []row {
 	t.Helper()
 	about := map[string]row{
-		"Verify":     {whose: theirOwn, place: "as the kind sign-in; the number is in the reply alone, and no PIN is taken"},
-		"VerifyCode": {whose: theirOwn, place: "as the kind sign-in"},
+		"Verify":     {whose: theirOwn, note: "as the kind sign-in; the number is in the reply alone, and no PIN is taken"},
+		"VerifyCode": {whose: theirOwn, note: "as the kind sign-in"},
 		"Cancel":     {whose: begunHere},
 		"Receipt":    {whose: anItem},
 		"Status":     {whose: theirOwn},
-		"Authorize":  {whose: theirOwn, place: "polkit asks at the desk"},
+		"Authorize":  {whose: theirOwn, note: "polkit asks at the desk"},
 	}
 	var rows []row
 	for _, m := range busapi.Methods() {
@@ -148,6 +158,43 @@ func (r row) user() string {
 	return yes
 }
 
+// elsewhere is what the method is to the user who calls from a session elsewhere, about what was begun at
+// the desk.
+func (r row) elsewhere() string {
+	if r.user() != yes || r.reach == anywhere {
+		return r.user()
+	}
+	return refused
+}
+
+// fromElsewhere is what a method that is about a request is to the user elsewhere, about what was begun
+// there too, by the body that is sent.
+func (r row) fromElsewhere() map[string]string {
+	switch r.reach {
+	case deskAlone:
+		return map[string]string{r.body: refused, `{"remember":true}`: refused}
+	case codeAlone:
+		return map[string]string{
+			`{"prompt":"none","number":"12"}`: refused, `{"prompt":"none","approve":true}`: refused,
+			`{"prompt":"none","pin":"123456"}`: refused, `{"prompt":"none","code":"123456"}`: yes,
+		}
+	}
+	return map[string]string{r.body: yes}
+}
+
+// elsewhereWords says that for people.
+func (r row) elsewhereWords() string {
+	if r.user() == yes {
+		switch r.reach {
+		case sameSide:
+			return "what was begun elsewhere"
+		case codeAlone:
+			return "a code alone"
+		}
+	}
+	return r.elsewhere()
+}
+
 func (r row) other() string {
 	switch {
 	case r.access != caller.AccessOwner:
@@ -162,6 +209,10 @@ func (r row) root() string {
 	switch r.whose {
 	case aRequest, aDecision, begunHere:
 		return missing
+	case everybodys:
+		if r.reach == deskAlone { // root's programs that ask sit nowhere
+			return refused
+		}
 	}
 	return yes
 }
@@ -266,12 +317,14 @@ func accessDoc(socket, bus []row, kinds []kindRow) string {
 
 Every method of both doors and every kind of request. This page is made from the code
 (` + "`go test ./daemon -run TestAccess -update`" + `); a test compares the two, and tries every row at a running
-daemon as its user, as another user and as root.
+daemon as its user, at the desk and from a session elsewhere, as another user and as root, and every approval
+by going without it.
 
 A caller is who the kernel or the bus says it is. At a user's own instance the owner does what the last column
 says, and everybody else, root too, is forbidden everything. At the machine's instance, “` + missing + `” is the
 answer that a caller gets who asks for what does not exist; “who began it” is root, for whose programs the user
-is asked. “` + never + `” to who began it means that only the user decides.
+is asked. “` + never + `” to who began it means that only the user decides. “The user elsewhere” is a session of the
+same user's that came over the network: it may be somebody else's, and ends or picks nothing of the desk's.
 
 `)
 	for _, door := range []struct {
@@ -279,9 +332,9 @@ is asked. “` + never + `” to who began it means that only the user decides.
 		rows  []row
 	}{{"The socket", socket}, {"D-Bus", bus}} {
 		fmt.Fprintf(&b, "## %s\n\n", door.title)
-		head("method", "about what is", "the user", "another user", "root", "who began it", "user's own instance", "place")
+		head("method", "about what is", "the user", "the user elsewhere", "another user", "root", "who began it", "user's own instance", "note")
 		for _, r := range door.rows {
-			line("`"+r.name+"`", words[r.whose], r.user(), r.other(), r.root(), r.began(), r.owner(), r.place)
+			line("`"+r.name+"`", words[r.whose], r.user(), r.elsewhereWords(), r.other(), r.root(), r.began(), r.owner(), r.note)
 		}
 		b.WriteString("\n")
 	}
