@@ -44,17 +44,17 @@ const inside = "FOB_VIRTUAL_READERS"
 func Run(f func() int) int {
 	if os.Getenv(inside) != "" {
 		if err := enter(); err != nil {
-			unavailable = fmt.Errorf("%w: %w", ErrNone, err)
+			errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
 		}
 		return f()
 	}
 	if err := possible(); err != nil {
-		unavailable = fmt.Errorf("%w: %w", ErrNone, err)
+		errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
 		return f()
 	}
 	self, err := os.Executable()
 	if err != nil {
-		unavailable = fmt.Errorf("%w: %w", ErrNone, err)
+		errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
 		return f()
 	}
 	cmd := exec.Command(self, os.Args[1:]...)
@@ -70,17 +70,17 @@ func Run(f func() int) int {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return max(exit.ExitCode(), 1)
 		}
-		unavailable = fmt.Errorf("%w: %w: are user namespaces restricted on this machine?", ErrNone, err)
+		errUnavailable = fmt.Errorf("%w: %w: are user namespaces restricted on this machine?", ErrNone, err)
 		return f()
 	}
 	return 0
 }
 
-// unavailable is why there are no readers; set before f runs.
-var unavailable = fmt.Errorf("%w: reader.Run was not called", ErrNone)
+// errUnavailable is why there are no readers; set before f runs.
+var errUnavailable = fmt.Errorf("%w: reader.Run was not called", ErrNone)
 
 // Available is nil where the readers are there.
-func Available() error { return unavailable }
+func Available() error { return errUnavailable }
 
 // driver finds vsmartcard-vpcd's driver: below the module's bin/, where packaging/build/vpcd.sh puts it, or at
 // FOB_VPCD.
@@ -170,7 +170,7 @@ func start(path string) error {
 	go func() { ended <- cmd.Wait() }()
 	for range 500 {
 		if _, err := os.Stat("/run/pcscd/pcscd.comm"); err == nil {
-			unavailable = nil
+			errUnavailable = nil
 			return nil
 		}
 		select {
