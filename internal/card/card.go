@@ -40,7 +40,6 @@ type Connector interface {
 // Operations.
 const (
 	opList     = "card.list"
-	opCodes    = "card.codes"
 	opCode     = "card.code"
 	opPut      = "card.put"
 	opRename   = "card.rename"
@@ -62,7 +61,10 @@ type Found struct {
 	Version  string `json:"version,omitempty"`
 	Slots    int    `json:"slots,omitempty"`
 	Password bool   `json:"password,omitempty"` // it has one
-	// Trouble is why the applet could not be asked; one of the sentinels of this package or of ykoath, by its name.
+	// Accounts are the card's; nil unless they were asked for, and where there is trouble.
+	Accounts []Account `json:"accounts,omitempty"`
+	// Trouble is why the applet, or its accounts, could not be asked for: one of the sentinels of this package or of
+	// ykoath, by its name. See Why.
 	Trouble string `json:"trouble,omitempty"`
 }
 
@@ -99,10 +101,10 @@ type New struct {
 
 // What the operations take.
 type (
-	listArgs  struct{}
-	codesArgs struct {
-		Target
-		Now int64 `json:"now"` // Unix time
+	listArgs struct {
+		Accounts bool          `json:"accounts,omitempty"`
+		Now      int64         `json:"now,omitempty"`  // Unix time
+		Keys     map[ID][]byte `json:"keys,omitempty"` // of cards with a password
 	}
 	codeArgs struct {
 		Target
@@ -136,7 +138,7 @@ type (
 
 // How long the operations may take.
 const (
-	listTime  = 8 * time.Second // several readers, each with its 2 s
+	listTime  = 8 * time.Second // a card in use takes 2 s, and one with many accounts of odd periods some more
 	quickTime = 5 * time.Second
 	touchTime = 20 * time.Second // the applet itself waits 15 s
 )

@@ -78,6 +78,25 @@ func the(t *testing.T, cards *card.Cards) card.Target {
 	return card.Target{Reader: all[0].Reader, ID: all[0].ID}
 }
 
+// codes gives one card's accounts, opened by its key if it has one.
+func codes(t *testing.T, cards *card.Cards, c card.Target, now time.Time) ([]card.Account, error) {
+	t.Helper()
+	keys := map[card.ID]*secret.Secret{}
+	if c.Key != nil {
+		keys[c.ID] = secret.New(c.Key)
+	}
+	all, err := cards.Codes(t.Context(), keys, now)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		if f.Reader == c.Reader {
+			return f.Accounts, f.Why()
+		}
+	}
+	return nil, card.ErrGone
+}
+
 func account(id string) card.New {
 	return card.New{ID: []byte(id), Kind: oath.TOTP, Algorithm: oath.SHA1, Digits: 6, Seed: []byte("12345678901234567890")}
 }
@@ -87,8 +106,8 @@ func TestWithoutACard(t *testing.T) {
 	if all, err := cards.List(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("the cards are %+v, %v", all, err)
 	}
-	if _, err := cards.Codes(t.Context(), card.Target{Reader: reader.First, ID: "0123456789abcdef"}, time.Now()); !errors.Is(err, card.ErrGone) {
-		t.Errorf("the codes of none: %v", err)
+	if _, err := cards.Code(t.Context(), card.Target{Reader: reader.First, ID: "0123456789abcdef"}, []byte("a"), oath.TOTP, time.Now()); !errors.Is(err, card.ErrGone) {
+		t.Errorf("a code of none: %v", err)
 	}
 }
 
@@ -107,7 +126,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("put twice: %v", err)
 	}
 	now := time.Unix(59, 0)
-	all, err := cards.Codes(t.Context(), c, now)
+	all, err := codes(t, cards, c, now)
 	if err != nil || len(all) != 3 {
 		t.Fatalf("it has %+v, %v", all, err)
 	}
@@ -143,7 +162,7 @@ func TestAccounts(t *testing.T) {
 	}
 	wrong := c
 	wrong.ID = "0123456789abcdef"
-	if _, err := cards.Codes(t.Context(), wrong, now); !errors.Is(err, card.ErrOther) {
+	if _, err := cards.Code(t.Context(), wrong, counted.ID, oath.HOTP, now); !errors.Is(err, card.ErrOther) {
 		t.Errorf("of another card: %v", err)
 	}
 	id, err := cards.Reset(t.Context(), c)
@@ -151,7 +170,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("reset, it is %s, %v", id, err)
 	}
 	c.ID = id
-	if all, err := cards.Codes(t.Context(), c, now); err != nil || len(all) != 0 {
+	if all, err := codes(t, cards, c, now); err != nil || len(all) != 0 {
 		t.Errorf("reset, it has %+v, %v", all, err)
 	}
 }
@@ -170,7 +189,7 @@ func TestPassword(t *testing.T) {
 	if err != nil || len(all) != 1 || !all[0].Password || all[0].ID != c.ID {
 		t.Fatalf("the cards are %+v, %v", all, err)
 	}
-	if _, err := cards.Codes(t.Context(), c, time.Now()); !errors.Is(err, ykoath.ErrLocked) {
+	if _, err := codes(t, cards, c, time.Now()); !errors.Is(err, ykoath.ErrLocked) {
 		t.Errorf("without its password: %v", err)
 	}
 	if _, err := cards.Unlock(t.Context(), c, secret.New([]byte("wrong horse"))); !errors.Is(err, ykoath.ErrPassword) {
@@ -178,7 +197,7 @@ func TestPassword(t *testing.T) {
 	}
 	wrong := c
 	wrong.Key = bytes.Repeat([]byte{1}, 16)
-	if _, err := cards.Codes(t.Context(), wrong, time.Now()); !errors.Is(err, ykoath.ErrPassword) {
+	if _, err := codes(t, cards, wrong, time.Now()); !errors.Is(err, ykoath.ErrPassword) {
 		t.Errorf("with another key: %v", err)
 	}
 	key, err := cards.Unlock(t.Context(), c, secret.New([]byte("correct horse")))
@@ -186,14 +205,14 @@ func TestPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Key = key.Reveal()
-	if all, err := cards.Codes(t.Context(), c, time.Now()); err != nil || len(all) != 1 {
+	if all, err := codes(t, cards, c, time.Now()); err != nil || len(all) != 1 {
 		t.Errorf("with its key: %+v, %v", all, err)
 	}
 	if key, err := cards.SetPassword(t.Context(), c, nil); err != nil || key != nil {
 		t.Errorf("its password taken away: %v, %v", key, err)
 	}
 	c.Key = nil
-	if _, err := cards.Codes(t.Context(), c, time.Now()); err != nil {
+	if _, err := codes(t, cards, c, time.Now()); err != nil {
 		t.Error(err)
 	}
 }
@@ -214,7 +233,7 @@ func TestTwoCardsAtOnce(t *testing.T) {
 				if err := cards.Put(context.Background(), c, account(fmt.Sprint(i))); err != nil {
 					t.Error(err)
 				}
-				if got, err := cards.Codes(context.Background(), c, time.Now()); err != nil || len(got) != i+1 {
+				if got, err := codes(t, cards, c, time.Now()); err != nil || len(got) != i+1 {
 					t.Errorf("%d accounts after %d, %v", len(got), i, err)
 				}
 			}
@@ -239,14 +258,14 @@ func TestFaults(t *testing.T) {
 					t.Errorf("the cards are %+v, %v", all, err)
 				}
 			}
-			if _, err := cards.Codes(t.Context(), c, time.Now()); err == nil || !errors.Is(err, want) && fault != soft.FaultGone && fault != soft.FaultGarbage {
+			if _, err := codes(t, cards, c, time.Now()); err == nil || !errors.Is(err, want) && fault != soft.FaultGone && fault != soft.FaultGarbage {
 				t.Errorf("its codes: %v", err)
 			}
 			s.SetFault(soft.NoFault, 0)
 			if fault == soft.FaultGone {
 				return
 			}
-			if _, err := cards.Codes(t.Context(), c, time.Now()); err != nil {
+			if _, err := codes(t, cards, c, time.Now()); err != nil {
 				t.Errorf("then its codes: %v", err)
 			}
 		})
@@ -291,7 +310,7 @@ func TestWithYkman(t *testing.T) {
 	ykman("accounts", "add", "-i", "Ykman", "-o", "HOTP", "-c", "1", "hotp", secret)
 	for range 3 { // a period may end between the three
 		before := time.Now()
-		all, err := cards.Codes(t.Context(), c, before)
+		all, err := codes(t, cards, c, before)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,7 +343,7 @@ func TestWithYkman(t *testing.T) {
 		t.Errorf("ykman's HOTP account gives %s, %v", a.Code, err)
 	}
 	ykman("access", "change", "-n", "correct horse")
-	if _, err := cards.Codes(t.Context(), c, time.Now()); !errors.Is(err, ykoath.ErrLocked) {
+	if _, err := codes(t, cards, c, time.Now()); !errors.Is(err, ykoath.ErrLocked) {
 		t.Errorf("with ykman's password set: %v", err)
 	}
 	key, err := cards.Unlock(t.Context(), c, secretOf("correct horse"))

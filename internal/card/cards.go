@@ -30,9 +30,21 @@ func NewCards(r Runner) *Cards { return &Cards{r} }
 const maxReaders = 32
 
 // List asks the card in each reader what it is.
-func (c *Cards) List(ctx context.Context) ([]Found, error) {
+func (c *Cards) List(ctx context.Context) ([]Found, error) { return c.list(ctx, listArgs{}) }
+
+// Codes is List with the accounts of each card, and the codes of now that it gives without more. keys open cards that
+// have a password; one without its key is listed with ykoath.ErrLocked as its trouble.
+func (c *Cards) Codes(ctx context.Context, keys map[ID]*secret.Secret, now time.Time) ([]Found, error) {
+	a := listArgs{Accounts: true, Now: now.Unix(), Keys: map[ID][]byte{}}
+	for id, key := range keys {
+		a.Keys[id] = key.Reveal()
+	}
+	return c.list(ctx, a)
+}
+
+func (c *Cards) list(ctx context.Context, a listArgs) ([]Found, error) {
 	var all []Found
-	if err := c.run(ctx, "cards", opList, listTime, listArgs{}, &all); err != nil {
+	if err := c.run(ctx, "cards", opList, listTime, a, &all); err != nil {
 		return nil, err
 	}
 	if len(all) > maxReaders || slices.ContainsFunc(all, func(f Found) bool { return !f.plausible() }) {
@@ -53,19 +65,10 @@ func (f Found) Why() error {
 }
 
 func (f Found) plausible() bool {
+	if slices.ContainsFunc(f.Accounts, func(a Account) bool { return !a.plausible() }) {
+		return false
+	}
 	return f.Reader != "" && len(f.Reader) <= 256 && len(f.Version) <= 16 && (idForm.MatchString(string(f.ID)) || f.ID == "" && f.Trouble != "")
-}
-
-// Codes gives the card's accounts, with the codes of now that it gives without more.
-func (c *Cards) Codes(ctx context.Context, t Target, now time.Time) ([]Account, error) {
-	var all []Account
-	if err := c.run(ctx, t.Reader, opCodes, quickTime, codesArgs{t, now.Unix()}, &all); err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(all, func(a Account) bool { return !a.plausible() }) {
-		return nil, fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
-	}
-	return all, nil
 }
 
 // Code gives one account's code: the one of now, or for HOTP the next, which is then used. The card may wait for a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/fobproject/fob/internal/helper"
@@ -14,15 +15,7 @@ import (
 // Handlers serve the operations on cards, in fob-helper.
 func Handlers(c Connector) map[string]helper.Handler {
 	return map[string]helper.Handler{
-		opList: helper.Handle(func(ctx context.Context, _ listArgs) ([]Found, error) { return list(ctx, c) }),
-		opCodes: on(c, func(ctx context.Context, s *ykoath.Session, a codesArgs) ([]Account, error) {
-			all, err := s.CalculateAll(ctx, time.Unix(a.Now, 0))
-			out := make([]Account, len(all))
-			for i, c := range all {
-				out[i] = accountOf(c)
-			}
-			return out, err
-		}),
+		opList: helper.Handle(func(ctx context.Context, a listArgs) ([]Found, error) { return list(ctx, c, a) }),
 		opCode: on(c, func(ctx context.Context, s *ykoath.Session, a codeArgs) (Account, error) {
 			code, err := s.Calculate(ctx, ykoath.ParseID(string(a.Account), a.Kind), time.Unix(a.Now, 0))
 			return accountOf(code), err
@@ -104,29 +97,49 @@ func locked[A targeted, R any](c Connector, f func(context.Context, *ykoath.Sess
 	})
 }
 
-// list asks every card what it is. One that does not say is listed with its trouble.
-func list(ctx context.Context, c Connector) ([]Found, error) {
+// list asks every card what it is, all at once. One that does not say is listed with its trouble.
+func list(ctx context.Context, c Connector, a listArgs) ([]Found, error) {
 	names, err := c.List(ctx)
 	if err != nil {
 		return nil, report(err)
 	}
 	found := make([]Found, len(names))
+	var all sync.WaitGroup
 	for i, name := range names {
-		found[i].Reader = name
-		err := c.Use(ctx, name, func(card ykoath.Card) error {
-			s, err := ykoath.Select(ctx, card)
-			if err != nil {
+		all.Go(func() { found[i] = look(ctx, c, name, a) })
+	}
+	all.Wait()
+	return found, nil
+}
+
+// look asks the card in one reader.
+func look(ctx context.Context, c Connector, reader string, a listArgs) Found {
+	f := Found{Reader: reader}
+	err := c.Use(ctx, reader, func(card ykoath.Card) error {
+		s, err := ykoath.Select(ctx, card)
+		if err != nil {
+			return err
+		}
+		v := s.Version()
+		f.ID, f.Version, f.Slots, f.Password = ID(s.DeviceID()), v.String(), v.Slots(), s.Password()
+		if !a.Accounts {
+			return nil
+		}
+		if key := a.Keys[f.ID]; s.Locked() && len(key) > 0 {
+			if err := s.Unlock(ctx, secret.New(bytes.Clone(key))); err != nil {
 				return err
 			}
-			v := s.Version()
-			found[i].ID, found[i].Version, found[i].Slots, found[i].Password = ID(s.DeviceID()), v.String(), v.Slots(), s.Password()
-			return nil
-		})
-		if err != nil {
-			found[i].Trouble = report(err).Name
 		}
+		codes, err := s.CalculateAll(ctx, time.Unix(a.Now, 0))
+		for _, c := range codes {
+			f.Accounts = append(f.Accounts, accountOf(c))
+		}
+		return err
+	})
+	if err != nil {
+		f.Accounts, f.Trouble = nil, report(err).Name
 	}
-	return found, nil
+	return f
 }
 
 func accountOf(c ykoath.Code) Account {

@@ -262,6 +262,21 @@ func newGenerator(p Params, seed *secret.Secret) generator {
 	return g
 }
 
+// Generate makes the code of a counter or time step: for accounts, whose codes other sites verify. A code that this
+// machine computed proves nothing here.
+func Generate(p Params, seed *secret.Secret, counter uint64) (*secret.Secret, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	g := newGenerator(p, seed)
+	defer g.wipe()
+	code, err := hotp.GenerateCodeCustom(string(g.base32), counter, g.opts)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a code: %w", err)
+	}
+	return secret.New([]byte(code)), nil
+}
+
 // matches is 1 where code is that of the counter, else 0.
 func (g generator) matches(counter uint64, code *secret.Secret) (int, error) {
 	want, err := hotp.GenerateCodeCustom(string(g.base32), counter, g.opts)
