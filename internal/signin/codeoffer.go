@@ -9,7 +9,6 @@ import (
 	"github.com/fobproject/fob/internal/lockout"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/oath"
-	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
@@ -99,14 +98,6 @@ func (c *codeOffer) withdraw() {
 	c.close()
 	c.r.withdraw(OfferByCode)
 	c.r.withdraw(OfferByRecovery)
-}
-
-// typedAs is the offer that somebody who types this code takes.
-func typedAs(code *secret.Secret) OfferType {
-	if isRecovery(code) {
-		return OfferByRecovery
-	}
-	return OfferByCode
 }
 
 func (c *codeOffer) close() {

@@ -117,6 +117,7 @@ func (m *model) recorded(q *asked, e audit.Entry) {
 			if slices.Contains(e.Tried, fmt.Sprintf("%s “%s”: was not used", o.Type, o.MethodName)) {
 				m.wrong("%s is approved by %s, and its record says that it was not used: %q", q, o.MethodName, e.Tried)
 			}
+		case (o.Type == signin.OfferByCode || o.Type == signin.OfferByRecovery) && q.mistyped > 0: // it was taken: see above
 		case o.Type != signin.OfferByKey:
 			says(1, fmt.Sprintf("%s “%s”: ", o.Type, o.MethodName))
 		case !q.lit[o.KeyID].IsZero(): // not touched since

@@ -380,6 +380,7 @@ func (m *model) restart() {
 		}
 	}
 	time.Sleep(2 * time.Second)
+	synctest.Wait() // what ends at this very moment has ended
 	if held := before.Left(); len(held) > 0 {
 		m.wrong("an engine that was shut down holds %v", held)
 	}

@@ -99,12 +99,17 @@ func (r *Request) triesLocked(what string) {
 }
 
 // taken notes that the person took an offer: what comes of it stands in the record by itself.
-func (r *Request) taken(t OfferType) {
+func (r *Request) taken(t OfferType) { r.noteOffer(t, func(o *Offer) { o.noted = o.State }) }
+
+// untaken notes that nothing came of it: the request was over first.
+func (r *Request) untaken(t OfferType) { r.noteOffer(t, func(o *Offer) { o.noted = "" }) }
+
+func (r *Request) noteOffer(t OfferType, note func(*Offer)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.view.Offers {
-		if o := &r.view.Offers[i]; o.Type == t {
-			o.noted = o.State
+		if r.view.Offers[i].Type == t {
+			note(&r.view.Offers[i])
 		}
 	}
 }

@@ -149,7 +149,6 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 		case <-r.numbered(w.match):
 			return r.decidePlain(policy.Match, reason, apply)
 		case <-clicked:
-			r.mark(OfferByClick, OfferDone, nil)
 			return r.decidePlain(policy.Click, reason, apply)
 		case t := <-taps:
 			if t.err == nil {
@@ -159,14 +158,12 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 				return outcome{}, telling([]error{byKey, byCode})
 			}
 		case a := <-codes.answers():
-			by := typedAs(a.Code)
-			r.mark(by, OfferDone, nil)
+			by := codeOfferOf(a.Code)
 			out, err := r.decideByCode(a.Code, !w.interim, r.checkTyped(w), reason, apply)
 			switch {
 			case err == nil:
 				return out, nil
 			case errors.Is(err, oath.ErrWrong), errors.Is(err, oath.ErrUsed):
-				r.mark(by, OfferCode, nil)
 				codes.again(err)
 			case endsCodes(err):
 				byCode = err
@@ -175,7 +172,7 @@ func (r *Request) resolve(w wanted, reason string, apply func(*store.Tx) error) 
 					return outcome{}, byCode
 				}
 			default:
-				r.mark(by, OfferFailed, err)
+				r.untaken(by)
 				return outcome{}, err
 			}
 		case <-ctx.Done():
