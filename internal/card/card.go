@@ -54,6 +54,9 @@ type ID string
 
 var idForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
+// Valid reports whether id has the form of a card's.
+func (id ID) Valid() bool { return idForm.MatchString(string(id)) }
+
 // Found is a card in a reader.
 type Found struct {
 	ID       ID     `json:"id"` // empty unless the applet answered

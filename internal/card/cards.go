@@ -68,7 +68,7 @@ func (f Found) plausible() bool {
 	if slices.ContainsFunc(f.Accounts, func(a Account) bool { return !a.plausible() }) {
 		return false
 	}
-	return f.Reader != "" && len(f.Reader) <= 256 && len(f.Version) <= 16 && (idForm.MatchString(string(f.ID)) || f.ID == "" && f.Trouble != "")
+	return f.Reader != "" && len(f.Reader) <= 256 && len(f.Version) <= 16 && (f.ID.Valid() || f.ID == "" && f.Trouble != "")
 }
 
 // Code gives one account's code: the one of now, or for HOTP the next, which is then used. The card may wait for a
@@ -127,7 +127,7 @@ func (c *Cards) Reset(ctx context.Context, t Target) (ID, error) {
 	if err := c.run(ctx, t.Reader, opReset, quickTime, resetArgs{t}, &id); err != nil {
 		return "", err
 	}
-	if !idForm.MatchString(string(id)) {
+	if !id.Valid() {
 		return "", fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
 	}
 	return id, nil

@@ -1,6 +1,9 @@
 package signin
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // CheckReceipt is what VerifyLog asks of each receipt.
 var CheckReceipt = checkReceipt
@@ -23,8 +26,8 @@ func (e *Engine) Left() (held []string) {
 	}
 	e.board.mu.Unlock()
 	e.turns.mu.Lock()
-	if n := len(e.turns.keys); n > 0 {
-		held = append(held, fmt.Sprintf("the turns of %d keys", n))
+	for key, t := range e.turns.keys {
+		held = append(held, fmt.Sprintf("the turn of %s: %d hold it, dark until %v", key, t.refs, time.Until(t.dark)))
 	}
 	e.turns.mu.Unlock()
 	return held

@@ -1,0 +1,407 @@
+// Package codes gives the codes that people type into other sites, and keeps the accounts that they come from: on all
+// cards that are in a reader, and in the vault. It is the user's own instance's: the machine's has no accounts.
+//
+// Accounts are never sign-in methods, and nothing here reads the seeds of tokens. Each code that is given, and each
+// change, is a line in the log, which names the account and never the code.
+package codes
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobproject/fob/internal/account"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/card"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
+	"github.com/fobproject/fob/internal/ykoath"
+)
+
+// What may become of a call, besides the errors of account, card, ykoath and vault.
+var (
+	ErrNoCard = errors.New("there is no such card in a reader: see “fob cards”")
+	ErrWhere  = errors.New("an account goes into the vault, or onto cards by their ids, each named once")
+	// ErrHalf says that an account is on some of the cards that it was meant for, and could not be taken off again.
+	ErrHalf = errors.New("the account could not be written everywhere, nor taken back")
+)
+
+// Vault is where the vault's accounts are, as cards are by their ids.
+const Vault = "vault"
+
+// Config is what a Book is made of. All fields must be set.
+type Config struct {
+	Store *store.Store
+	Vault *vault.Vault
+	Cards *card.Cards
+	// Note adds an entry to the log, of something that the user did and that is no request.
+	Note func(tx *store.Tx, kind, reason string) error
+	Now  func() time.Time
+	Rand io.Reader
+	Log  *slog.Logger
+}
+
+// Book is the accounts and codes of one user. It is safe for concurrent use.
+type Book struct {
+	Config
+	mu   sync.Mutex
+	keys map[card.ID]*secret.Secret // of cards that were unlocked
+	seen map[card.ID]string         // the reader in which a card was last
+}
+
+// Open makes a Book.
+func Open(c Config) *Book {
+	return &Book{Config: c, keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}}
+}
+
+// Account is an account, wherever it is.
+type Account struct {
+	ID     string // of the account, over all places
+	Where  string // Vault, or a card's id
+	Reader string // of the card
+	Issuer string // untrusted where it is on a card, as is Name
+	Name   string
+	Kind   oath.Kind
+	Period int // seconds; 0 for HOTP
+	Touch  bool
+	Pinned bool
+	// Code is nil where none was computed: for HOTP, which would be used up, for accounts that take a touch, and where
+	// the vault is sealed. It is the caller's to wipe.
+	Code  *secret.Secret
+	Until time.Time // when the code ends; zero for HOTP
+}
+
+// Title is what the account is called in a sentence.
+func (a Account) Title() string {
+	issuer, name := caller.Clean(a.Issuer).String(), caller.Clean(a.Name).String()
+	if issuer == "" {
+		return name
+	}
+	return issuer + ": " + name
+}
+
+// Listing is accounts, and why some places could not be asked.
+type Listing struct {
+	Accounts []Account
+	Problems []error
+}
+
+// cardAccountID is a card's account's id: the card's, and the bytes of its own.
+func cardAccountID(id card.ID, account []byte) string {
+	return string(id) + "-" + hex.EncodeToString(account)
+}
+
+// splitID undoes cardAccountID; ok is false for an account of the vault.
+func splitID(id string) (on card.ID, account []byte, ok bool) {
+	first, rest, ok := strings.Cut(id, "-")
+	if !ok || len(rest) > 2*ykoath.MaxID {
+		return "", nil, false
+	}
+	account, err := hex.DecodeString(rest)
+	return card.ID(first), account, err == nil && len(account) > 0
+}
+
+// List gives the accounts that query finds, pinned ones first, without codes.
+func (b *Book) List(ctx context.Context, query string) (Listing, error) {
+	l, err := b.everything(ctx, query, false)
+	for i := range l.Accounts {
+		l.Accounts[i].Code.Wipe()
+		l.Accounts[i].Code = nil
+	}
+	return l, err
+}
+
+// Codes is List with the codes of the moment, where an account has one without more.
+func (b *Book) Codes(ctx context.Context, query string) (Listing, error) {
+	l, err := b.everything(ctx, query, true)
+	given := 0
+	for _, a := range l.Accounts {
+		if a.Code != nil {
+			given++
+		}
+	}
+	if err != nil || given == 0 {
+		return l, err
+	}
+	text := fmt.Sprintf("showed the codes of %d accounts", given)
+	if given == 1 {
+		i := slices.IndexFunc(l.Accounts, func(a Account) bool { return a.Code != nil })
+		text = "showed the code of " + l.Accounts[i].Title()
+	}
+	if err := b.note(ctx, kindCodes, text, nil); err != nil {
+		l.wipe()
+		return Listing{}, err
+	}
+	return l, nil
+}
+
+func (l Listing) wipe() {
+	for _, a := range l.Accounts {
+		a.Code.Wipe()
+	}
+}
+
+// everything asks all cards and the vault at once.
+func (b *Book) everything(ctx context.Context, query string, codes bool) (l Listing, err error) {
+	var found []card.Found
+	var cardsErr error
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		found, cardsErr = b.look(ctx)
+	}()
+	mine, problem, err := b.vaultAccounts(query, codes)
+	<-asked
+	if err != nil {
+		return Listing{}, err
+	}
+	l.Accounts = mine
+	if problem != nil {
+		l.Problems = append(l.Problems, problem)
+	}
+	// A machine without card readers has nothing to say of them.
+	if cardsErr != nil && !errors.Is(cardsErr, card.ErrNoService) {
+		l.Problems = append(l.Problems, cardsErr)
+	}
+	for _, f := range found {
+		if why := f.Why(); why != nil && !errors.Is(why, ykoath.ErrNoApplet) {
+			l.Problems = append(l.Problems, fmt.Errorf("%s: %w", caller.Clean(f.Reader), why))
+		}
+		for _, a := range f.Accounts {
+			entry := onCard(f, a)
+			if !matches(entry, query) {
+				clear(a.Code)
+				continue
+			}
+			l.Accounts = append(l.Accounts, entry)
+		}
+	}
+	pinned, err := b.pinned()
+	if err != nil {
+		l.wipe()
+		return Listing{}, err
+	}
+	for i := range l.Accounts {
+		l.Accounts[i].Pinned = pinned[l.Accounts[i].ID]
+	}
+	slices.SortStableFunc(l.Accounts, func(a, b Account) int {
+		if a.Pinned != b.Pinned {
+			if a.Pinned {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(strings.ToLower(a.Title()), strings.ToLower(b.Title()))
+	})
+	return l, nil
+}
+
+func onCard(f card.Found, a card.Account) Account {
+	e := Account{
+		ID: cardAccountID(f.ID, a.ID), Where: string(f.ID), Reader: f.Reader,
+		Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period, Touch: a.Touch,
+	}
+	if len(a.Code) > 0 {
+		e.Code = secret.New(a.Code)
+	}
+	if a.Until > 0 {
+		e.Until = time.Unix(a.Until, 0)
+	}
+	return e
+}
+
+// matches reports whether every word of query stands in the account's issuer or name, without regard to case, or is
+// its id.
+func matches(a Account, query string) bool {
+	if query == a.ID {
+		return true
+	}
+	text := strings.ToLower(a.Issuer + " " + a.Name)
+	for word := range strings.FieldsSeq(strings.ToLower(query)) {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// vaultAccounts gives the vault's accounts, and why they have no codes.
+func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, err error) {
+	now := b.Now()
+	var sealer *vault.Sealer
+	err = b.Store.View(func(tx *store.Tx) error {
+		all, err := account.List(tx)
+		if err != nil {
+			return err
+		}
+		for _, a := range all {
+			e := Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period}
+			if !matches(e, query) {
+				continue
+			}
+			if codes && a.Kind == oath.TOTP && problem == nil {
+				if sealer == nil {
+					if sealer, problem = b.Vault.Sealer(account.Purpose); problem != nil {
+						out = append(out, e)
+						continue
+					}
+				}
+				if e.Code, err = codeOf(tx, sealer, a, now, 0); err != nil {
+					return err
+				}
+				e.Until = time.Unix((now.Unix()/int64(a.Period)+1)*int64(a.Period), 0)
+			}
+			out = append(out, e)
+		}
+		return nil
+	})
+	if err != nil {
+		Listing{Accounts: out}.wipe()
+		return nil, nil, err
+	}
+	return out, problem, nil
+}
+
+// codeOf opens an account's seed and makes its code.
+func codeOf(tx *store.Tx, sealer *vault.Sealer, a account.Account, now time.Time, counter uint64) (*secret.Secret, error) {
+	sealed, err := account.Sealed(tx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	seed, err := sealer.Open([]byte(a.ID), sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer seed.Wipe()
+	return a.Code(seed, now, counter)
+}
+
+// Code gives one account's code: that of the moment, or for HOTP the next, which is then used. waiting is called where
+// the account takes a touch, before that is waited for. The code is the caller's to wipe.
+func (b *Book) Code(ctx context.Context, id string, waiting func(Account)) (Account, error) {
+	if on, raw, ok := splitID(id); ok {
+		return b.cardCode(ctx, on, raw, waiting)
+	}
+	var a account.Account
+	var code *secret.Secret
+	now := b.Now()
+	sealer, err := b.Vault.Sealer(account.Purpose)
+	if err != nil {
+		return Account{}, err
+	}
+	err = b.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		code.Wipe() // of a try that was not kept
+		if a, err = account.Get(tx, id); err != nil {
+			return err
+		}
+		var counter uint64
+		if a.Kind == oath.HOTP {
+			if counter, err = account.Use(tx, id); err != nil {
+				return err
+			}
+		}
+		if code, err = codeOf(tx, sealer, a, now, counter); err != nil {
+			return err
+		}
+		return b.Note(tx, kindCodes, "showed the code of "+Account{Issuer: a.Issuer, Name: a.Name}.Title())
+	})
+	if err != nil {
+		code.Wipe()
+		return Account{}, err
+	}
+	e := Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period, Code: code}
+	if a.Kind == oath.TOTP {
+		e.Until = time.Unix((now.Unix()/int64(a.Period)+1)*int64(a.Period), 0)
+	}
+	return e, nil
+}
+
+func (b *Book) cardCode(ctx context.Context, on card.ID, raw []byte, waiting func(Account)) (Account, error) {
+	found, err := b.look(ctx)
+	if err != nil {
+		return Account{}, err
+	}
+	f, a, err := b.accountOn(found, on, raw)
+	if err != nil {
+		return Account{}, err
+	}
+	e := onCard(f, a)
+	if e.Code == nil {
+		if a.Touch && waiting != nil {
+			waiting(e)
+		}
+		t, done := b.target(f)
+		got, err := b.Cards.Code(ctx, t, raw, a.Kind, b.Now())
+		done()
+		if err != nil {
+			return Account{}, err
+		}
+		got.Touch = a.Touch
+		e = onCard(f, got)
+	}
+	if err := b.note(ctx, kindCodes, "showed the code of "+e.Title(), nil); err != nil {
+		e.Code.Wipe()
+		return Account{}, err
+	}
+	return e, nil
+}
+
+// accountOn finds an account on a card, and wipes the codes of all others.
+func (b *Book) accountOn(found []card.Found, on card.ID, raw []byte) (f card.Found, a card.Account, err error) {
+	err = ErrNoCard
+	for _, x := range found {
+		if x.ID != on {
+			wipeAccounts(x)
+			continue
+		}
+		f, err = x, x.Why()
+		if err == nil {
+			err = ykoath.ErrNoAccount
+		}
+		for _, y := range x.Accounts {
+			if string(y.ID) == string(raw) {
+				a, err = y, nil
+			} else {
+				clear(y.Code)
+			}
+		}
+	}
+	return f, a, err
+}
+
+func wipeAccounts(f card.Found) {
+	for _, a := range f.Accounts {
+		clear(a.Code)
+	}
+}
+
+// note adds a line to the log, with what do changes.
+func (b *Book) note(ctx context.Context, kind, text string, do func(*store.Tx) error) error {
+	return b.Store.Update(ctx, func(tx *store.Tx) error {
+		if do != nil {
+			if err := do(tx); err != nil {
+				return err
+			}
+		}
+		return b.Note(tx, kind, text)
+	})
+}
+
+// The log's words for what is done here.
+const (
+	kindCodes         = "codes"
+	kindAddAccount    = "add-account"
+	kindRenameAccount = "rename-account"
+	kindDeleteAccount = "delete-account"
+	kindCardPassword  = "card-password"
+	kindResetCard     = "reset-card"
+)
