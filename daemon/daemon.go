@@ -4,6 +4,7 @@
 //	socketapi ─┐                ┌─ store     one file, one writer
 //	           ├─ signin.Engine ┼─ vault ── keyring: what opens it by itself
 //	busapi ────┘                └─ fido ── helper pool ── fob-helper processes
+//	socketapi ── codes.Book ─ account, vault, card ── the same pool (a user's instance alone)
 package daemon
 
 import (
@@ -29,7 +30,9 @@ import (
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/clock"
+	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/helper"
 	"github.com/fobproject/fob/internal/nss"
@@ -247,6 +250,11 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 		Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status, Policy: d.policies.describe,
 	}
 	busConfig := busapi.Config{Address: d.layout.bus, Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status}
+	if !d.o.System {
+		socketConfig.Codes = codes.Open(codes.Config{
+			Store: d.store, Vault: d.vault, Cards: card.NewCards(d.pool), Note: d.engine.Note, Now: time.Now, Rand: rand.Reader, Log: d.log,
+		})
+	}
 	if d.o.System && d.layout.bus != "" {
 		d.authority = authz.Open(d.layout.bus, authz.Options{Log: d.log, Owners: d.polkitOwners()})
 		d.tickets = authz.NewTickets(clock.System().Boot, rand.Reader)

@@ -95,6 +95,17 @@ func socketRows(t *testing.T) []row {
 		"POST /vault/lock":             {whose: everybodys},
 		"POST /vault/unlock":           {whose: everybodys, body: `{}`},
 		"POST /vault/restore":          {whose: everybodys, body: `{}`},
+		"GET /cards":                   {whose: everybodys},
+		"POST /cards/{id}/unlock":      {whose: everybodys, body: `{"password":"x"}`},
+		"POST /cards/{id}/forget":      {whose: everybodys},
+		"POST /cards/{id}/password":    {whose: everybodys, body: `{"password":"x"}`},
+		"POST /cards/{id}/reset":       {whose: everybodys},
+		"GET /accounts":                {whose: everybodys},
+		"POST /accounts":               {whose: everybodys, body: `{"name":"x","kind":"totp","algorithm":"SHA1","digits":6,"period":30,"seed":"AAAA","on":["nowhere"]}`},
+		"PATCH /accounts/{id}":         {whose: everybodys, body: `{"pinned":true}`},
+		"POST /accounts/{id}/delete":   {whose: everybodys},
+		"POST /codes":                  {whose: everybodys, body: `{}`},
+		"POST /codes/{id}":             {whose: everybodys},
 		"GET /log":                     {whose: theirOwn},
 		"GET /log/verify":              {whose: everybodys},
 		"GET /receipts/{id}":           {whose: anItem},
@@ -206,6 +217,9 @@ func (r row) other() string {
 }
 
 func (r row) root() string {
+	if r.access == caller.AccessUser {
+		return never
+	}
 	switch r.whose {
 	case aRequest, aDecision, begunHere:
 		return missing

@@ -67,6 +67,32 @@ func (a *app) completeGrants(user *string) cobra.CompletionFunc {
 	}
 }
 
+// completeCards offers the cards that are in a reader.
+func (a *app) completeCards(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+		cards, err := c.Cards(ctx)
+		var all []named
+		for _, card := range cards {
+			if card.ID != "" {
+				all = append(all, named{card.ID, card.Reader})
+			}
+		}
+		return all, err
+	})
+}
+
+// completeAccounts offers the accounts.
+func (a *app) completeAccounts(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {
+		found, err := c.Accounts(ctx, "")
+		var all []named
+		for _, account := range found.Accounts {
+			all = append(all, named{account.ID, title(account)})
+		}
+		return all, err
+	})
+}
+
 // completeWaits offers the origins that have to wait or are blocked.
 func (a *app) completeWaits(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return a.completions(cmd, args, func(ctx context.Context, c *client.Client) ([]named, error) {

@@ -92,7 +92,7 @@ trouble, 7 internal, 8 forbidden.`,
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
-	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.vaultCmd(),
+	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.cardsCmd(), a.accountsCmd(), a.codesCmd(), a.vaultCmd(),
 		a.verifyCmd(), a.requestsCmd(), a.rememberCmd(), a.unblockCmd(), a.helpdeskCmd(), a.policyCmd(), a.logCmd(), a.versionCmd())
 	return root
 }
@@ -141,4 +141,10 @@ var kindNames = map[string]string{
 	"assign-token":       "assignment of a token",
 	"rename-token":       "naming of a token",
 	"restore":            "restored backup",
+	"codes":              "codes shown",
+	"add-account":        "new account",
+	"rename-account":     "naming of an account",
+	"delete-account":     "deletion of an account",
+	"card-password":      "password of a card",
+	"reset-card":         "reset of a card",
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/fobproject/fob/internal/virtual/reader"
 )
 
 func TestMain(m *testing.M) {
@@ -26,6 +28,7 @@ func alone() {
 type tests struct{ m *testing.M }
 
 func (t tests) Run() int {
+	reader.Inside() // where TestCards has started it
 	code := t.m.Run()
 	if programsDir != "" {
 		os.RemoveAll(programsDir)

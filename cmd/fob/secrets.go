@@ -205,28 +205,34 @@ func (a *app) passphrase(flag, question string) ([]byte, error) {
 	return a.secretLine(flag, "passphrase", question)
 }
 
-// newPassphrase is a new one: from standard input, or typed twice. for says what it is for.
+// newPassphrase is a new one: from standard input, or typed twice. of says what it is for.
 func (a *app) newPassphrase(flag, of string) ([]byte, error) {
+	return a.newSecret(flag, "passphrase", of, minPassphrase)
+}
+
+// newSecret is a new secret of at least so many characters: from standard input where the flag, which is called what
+// it is, says so, or typed twice. of says what it is for.
+func (a *app) newSecret(flag, what, of string, least int) ([]byte, error) {
 	if flag == "-" {
-		line, err := a.readInput("passphrase")
-		if err == nil && utf8.RuneCount(line) < minPassphrase {
+		line, err := a.readInput(what)
+		if err == nil && utf8.RuneCount(line) < least {
 			clear(line)
-			err = usagef("a passphrase has at least %d characters", minPassphrase)
+			err = usagef("a %s has at least %d characters", what, least)
 		}
 		return line, err
 	}
 	defer a.askedAll()
 	for {
-		first, err := a.ask("New passphrase for "+of, false)
+		first, err := a.ask("New "+what+" for "+of, false)
 		if err != nil {
-			return nil, noTerminal(err, "passphrase", "give it on standard input with --passphrase -")
+			return nil, noTerminal(err, what, "give it on standard input with --"+what+" -")
 		}
-		if utf8.RuneCount(first) < minPassphrase {
+		if utf8.RuneCount(first) < least {
 			clear(first)
-			a.tty.say(fmt.Sprintf("A passphrase has at least %d characters. Ctrl-C stops.", minPassphrase))
+			a.tty.say(fmt.Sprintf("A %s has at least %d characters. Ctrl-C stops.", what, least))
 			continue
 		}
-		second, err := a.ask("The passphrase again", false)
+		second, err := a.ask("The "+what+" again", false)
 		if err != nil {
 			clear(first)
 			return nil, err

@@ -26,7 +26,7 @@ type route struct {
 
 // routes is the whole door.
 func (s *Server) routes() []route {
-	const owner, admin, root = caller.AccessOwner, caller.AccessAdmin, caller.AccessRoot
+	const owner, admin, root, user = caller.AccessOwner, caller.AccessAdmin, caller.AccessRoot, caller.AccessUser
 	return []route{
 		{"POST", "/requests", owner, s.begin},
 		{"GET", "/requests", owner, s.requests},
@@ -56,6 +56,17 @@ func (s *Server) routes() []route {
 		{"POST", "/vault/lock", admin, s.lockVault},
 		{"POST", "/vault/unlock", admin, s.unlockVault},
 		{"POST", "/vault/restore", admin, s.restore},
+		{"GET", "/cards", user, s.cards},
+		{"POST", "/cards/{id}/unlock", user, s.unlockCard},
+		{"POST", "/cards/{id}/forget", user, s.forgetCard},
+		{"POST", "/cards/{id}/password", user, s.cardPassword},
+		{"POST", "/cards/{id}/reset", user, s.resetCard},
+		{"GET", "/accounts", user, s.accounts},
+		{"POST", "/accounts", user, s.addAccount},
+		{"PATCH", "/accounts/{id}", user, s.patchAccount},
+		{"POST", "/accounts/{id}/delete", user, s.deleteAccount},
+		{"POST", "/codes", user, s.codes},
+		{"POST", "/codes/{id}", user, s.code},
 		{"GET", "/log", owner, s.logPage},
 		{"GET", "/log/verify", admin, s.verifyLog},
 		{"GET", "/receipts/{id}", owner, s.receipts},

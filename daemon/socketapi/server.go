@@ -17,6 +17,7 @@ import (
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/signin"
 )
@@ -31,9 +32,11 @@ const (
 	writeTimeout  = 10 * time.Second
 )
 
-// Config is what a Server needs. All fields but Status are required.
+// Config is what a Server needs. All fields but Codes, Tickets, Status and Policy are required.
 type Config struct {
 	Engine *signin.Engine
+	// Codes is the user's accounts and cards; nil at the machine's instance, which has none.
+	Codes *codes.Book
 	// Instance says whom the daemon serves.
 	Instance caller.Instance
 	// Tickets redeems what the D-Bus door gave to who was authorized there; nil where there is none.

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/fobproject/fob/internal/account"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/audit"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/clock"
+	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/grant"
 	"github.com/fobproject/fob/internal/lockout"
@@ -25,6 +28,7 @@ import (
 	"github.com/fobproject/fob/internal/throttle"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
+	"github.com/fobproject/fob/internal/ykoath"
 )
 
 // maxMessage bounds an error's message in bytes.
@@ -49,6 +53,9 @@ type row struct {
 // table is searched from the top: what an error wraps may stand in more than one row, so the rows
 // that must not show their text come first.
 var table = []row{
+	// First: it wraps what went wrong besides.
+	{codes.ErrHalf, api.CodeHalfWritten, ""},
+
 	{store.ErrBadCopy, api.CodeBadRequest, ""},
 	{store.ErrFull, api.CodeStorage, "the disk is full: nothing was changed and nothing approved. Free some space and try again"},
 	{store.ErrStorage, api.CodeStorage, "cannot write to disk: nothing was changed and nothing approved. See fobd's log"},
@@ -182,6 +189,34 @@ var table = []row{
 	{fido.ErrTimeout, api.CodeKeyFailed, ""},
 	{fido.ErrHelper, api.CodeKeyFailed, ""},
 	{fido.ErrCancelled, api.CodeCallerGone, ""},
+
+	{codes.ErrNoCard, api.CodeNoCard, ""},
+	{codes.ErrWhere, api.CodeBadRequest, ""},
+	{account.ErrNotFound, api.CodeNotFound, ""},
+	{account.ErrExists, api.CodeAccountExists, ""},
+	{account.ErrBadName, api.CodeBadRequest, ""},
+	{account.ErrFull, api.CodeConflict, ""},
+	{account.ErrSeed, api.CodeBadRequest, ""},
+	{card.ErrNoService, api.CodeCardFailed, ""},
+	{card.ErrBusy, api.CodeCardBusy, ""},
+	{card.ErrGone, api.CodeNoCard, ""},
+	{card.ErrOther, api.CodeNoCard, ""},
+	{card.ErrReset, api.CodeCardFailed, ""},
+	{card.ErrMute, api.CodeCardFailed, ""},
+	{card.ErrReader, api.CodeCardFailed, ""},
+	{card.ErrHelper, api.CodeCardFailed, ""},
+	{card.ErrTimeout, api.CodeCardFailed, ""},
+	{card.ErrCancelled, api.CodeCallerGone, ""},
+	{ykoath.ErrNoApplet, api.CodeCardFailed, ""},
+	{ykoath.ErrLocked, api.CodeCardLocked, ""},
+	{ykoath.ErrPassword, api.CodeCardPassword, ""},
+	{ykoath.ErrFull, api.CodeCardFull, ""},
+	{ykoath.ErrNoAccount, api.CodeNotFound, ""},
+	{ykoath.ErrExists, api.CodeAccountExists, ""},
+	{ykoath.ErrTouch, api.CodeTouchTimeout, ""},
+	{ykoath.ErrTooOld, api.CodeCardTooOld, ""},
+	{ykoath.ErrParams, api.CodeBadRequest, ""},
+	{ykoath.ErrNonsense, api.CodeCardBadAnswer, ""},
 
 	{context.Canceled, api.CodeCallerGone, "the program that asked is gone"},
 	{context.DeadlineExceeded, api.CodeInternal, "this took too long: try again"},

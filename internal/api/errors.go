@@ -73,6 +73,16 @@ const (
 	CodeHelpdesk      Code = "helpdesk_code_wrong"
 	CodeLogBroken     Code = "log_broken"
 	CodeNumberWrong   Code = "number_wrong"
+	CodeNoCard        Code = "no_card"
+	CodeCardBusy      Code = "card_busy"
+	CodeCardFailed    Code = "card_failed"
+	CodeCardBadAnswer Code = "card_bad_answer"
+	CodeCardLocked    Code = "card_locked"
+	CodeCardPassword  Code = "card_password_wrong"
+	CodeCardFull      Code = "card_full"
+	CodeCardTooOld    Code = "card_too_old"
+	CodeAccountExists Code = "account_exists"
+	CodeHalfWritten   Code = "half_written"
 )
 
 // Exit codes of the fob command.
@@ -164,6 +174,16 @@ var meanings = map[Code]Meaning{
 	CodeHelpdesk:      {403, busPrefix + "HelpdeskCodeWrong", ExitDenied},
 	CodeLogBroken:     {409, busPrefix + "LogBroken", ExitInternal},
 	CodeNumberWrong:   {403, busPrefix + "NumberWrong", ExitDenied},
+	CodeNoCard:        {404, busPrefix + "NoCard", ExitNotFound},
+	CodeCardBusy:      {409, busPrefix + "CardBusy", ExitDevice},
+	CodeCardFailed:    {502, busPrefix + "CardFailed", ExitDevice},
+	CodeCardBadAnswer: {502, busPrefix + "CardBadAnswer", ExitDevice},
+	CodeCardLocked:    {423, busPrefix + "CardLocked", ExitLocked},
+	CodeCardPassword:  {403, busPrefix + "CardPasswordWrong", ExitDevice},
+	CodeCardFull:      {409, busPrefix + "CardFull", ExitDevice},
+	CodeCardTooOld:    {409, busPrefix + "CardTooOld", ExitDevice},
+	CodeAccountExists: {409, busPrefix + "AccountExists", ExitUsage},
+	CodeHalfWritten:   {500, busPrefix + "HalfWritten", ExitDevice},
 }
 
 // Codes lists every code, in no order.

@@ -69,10 +69,12 @@ const (
 	AccessAdmin
 	// AccessRoot admits uid 0 of the system instance only.
 	AccessRoot
+	// AccessUser admits the owner of a user instance, to what the system's has nothing of: cards, accounts and codes.
+	AccessUser
 )
 
 // Declared reports whether a is one of the named rules.
-func (a Access) Declared() bool { return a > accessUndeclared && a <= AccessRoot }
+func (a Access) Declared() bool { return a > accessUndeclared && a <= AccessUser }
 
 // String is the rule's name.
 func (a Access) String() string {
@@ -83,6 +85,8 @@ func (a Access) String() string {
 		return "admin"
 	case AccessRoot:
 		return "root"
+	case AccessUser:
+		return "user instance"
 	default:
 		return "undeclared"
 	}
@@ -96,8 +100,10 @@ func (a Access) Check(c Caller, i Instance) error {
 	switch {
 	case !i.System && c.UID != i.Owner:
 		return fmt.Errorf("%w: this is another user's daemon", ErrForbidden)
-	case a == AccessOwner, a == AccessAdmin && !i.System:
+	case a == AccessOwner, (a == AccessAdmin || a == AccessUser) && !i.System:
 		return nil
+	case a == AccessUser:
+		return fmt.Errorf("%w: the system's fobd keeps no accounts and reads no cards: your own does, “fobd --user”", ErrForbidden)
 	case a == AccessAdmin && c.UID == 0, a == AccessRoot && i.System && c.UID == 0:
 		return nil
 	case a == AccessAdmin:

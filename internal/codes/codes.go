@@ -7,7 +7,7 @@ package codes
 
 import (
 	"context"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -97,17 +97,17 @@ type Listing struct {
 
 // cardAccountID is a card's account's id: the card's, and the bytes of its own.
 func cardAccountID(id card.ID, account []byte) string {
-	return string(id) + "-" + hex.EncodeToString(account)
+	return string(id) + "-" + base64.RawURLEncoding.EncodeToString(account)
 }
 
 // splitID undoes cardAccountID; ok is false for an account of the vault.
 func splitID(id string) (on card.ID, account []byte, ok bool) {
 	first, rest, ok := strings.Cut(id, "-")
-	if !ok || len(rest) > 2*ykoath.MaxID {
+	if !ok || !card.ID(first).Valid() {
 		return "", nil, false
 	}
-	account, err := hex.DecodeString(rest)
-	return card.ID(first), account, err == nil && len(account) > 0
+	account, err := base64.RawURLEncoding.DecodeString(rest)
+	return card.ID(first), account, err == nil && len(account) > 0 && len(account) <= ykoath.MaxID
 }
 
 // List gives the accounts that query finds, pinned ones first, without codes.
@@ -336,12 +336,10 @@ func (b *Book) cardCode(ctx context.Context, on card.ID, raw []byte, waiting fun
 	}
 	e := onCard(f, a)
 	if e.Code == nil {
-		if a.Touch && waiting != nil {
-			waiting(e)
+		if waiting == nil {
+			waiting = func(Account) {}
 		}
-		t, done := b.target(f)
-		got, err := b.Cards.Code(ctx, t, raw, a.Kind, b.Now())
-		done()
+		got, err := b.calculate(ctx, f, a, func() { waiting(e) })
 		if err != nil {
 			return Account{}, err
 		}
@@ -353,6 +351,34 @@ func (b *Book) cardCode(ctx context.Context, on card.ID, raw []byte, waiting fun
 		return Account{}, err
 	}
 	return e, nil
+}
+
+// unasked is after how long an HOTP account, of which a card does not tell whether it takes a touch, probably does.
+const unasked = time.Second
+
+// calculate has the card compute one account's code.
+func (b *Book) calculate(ctx context.Context, f card.Found, a card.Account, waiting func()) (got card.Account, err error) {
+	t, done := b.target(f)
+	defer done()
+	if a.Touch {
+		waiting()
+	}
+	var perhaps <-chan time.Time
+	if a.Kind == oath.HOTP {
+		perhaps = time.After(unasked)
+	}
+	computed := make(chan struct{})
+	go func() {
+		defer close(computed)
+		got, err = b.Cards.Code(ctx, t, a.ID, a.Kind, b.Now())
+	}()
+	select {
+	case <-computed:
+	case <-perhaps:
+		waiting()
+		<-computed
+	}
+	return got, err
 }
 
 // accountOn finds an account on a card, and wipes the codes of all others.

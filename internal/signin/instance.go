@@ -97,6 +97,11 @@ func (e *Engine) note(tx *store.Tx, kind string, about Person, callerUID uint32,
 	return err
 }
 
+// Note adds an entry to the log of a user instance, of something that its user did and that is no request.
+func (e *Engine) Note(tx *store.Tx, kind, reason string) error {
+	return e.note(tx, kind, e.itself(), e.itself().UID, reason)
+}
+
 // rpID names this instance to keys. It is the database's, and changes when a backup is restored.
 func (e *Engine) rpID() string { return "fob:" + e.cfg.Store.InstanceID() }
 

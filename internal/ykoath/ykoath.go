@@ -53,7 +53,7 @@ const propertyTouch = 0x02
 // What may become of an exchange.
 var (
 	ErrNoApplet  = errors.New("this card has no OATH applet")
-	ErrLocked    = errors.New("this card has a password, which it wants first")
+	ErrLocked    = errors.New("this card has a password: open it with “fob cards unlock”")
 	ErrPassword  = errors.New("that is not this card's password")
 	ErrFull      = errors.New("this card is full")
 	ErrNoAccount = errors.New("there is no such account on this card")

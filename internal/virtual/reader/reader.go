@@ -42,22 +42,51 @@ const inside = "FOB_VIRTUAL_READERS"
 // f's exit code. It is to be called first thing in main or TestMain. Where the readers cannot be had f runs all the
 // same, in this process, and Available says why.
 func Run(f func() int) int {
-	if os.Getenv(inside) != "" {
+	if Inside() {
+		return f()
+	}
+	cmd, err := Command(os.Args[1:]...)
+	if err == nil {
+		err = cmd.Run()
+		if err == nil {
+			return 0
+		}
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			return max(exit.ExitCode(), 1)
+		}
+		err = fmt.Errorf("%w: %w: are user namespaces restricted on this machine?", ErrNone, err)
+	}
+	errUnavailable = err
+	return f()
+}
+
+// Inside reports whether this process was started by a Command, and then has it enter the place where the readers
+// are, once. Available says whether that went well.
+func Inside() bool {
+	if os.Getenv(inside) == "" {
+		return false
+	}
+	enterOnce.Do(func() {
 		if err := enter(); err != nil {
 			errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
 		}
-		return f()
-	}
+	})
+	return true
+}
+
+var enterOnce sync.Once
+
+// Command is this program again, where the readers are, with this process's files. The program has to call Inside, or
+// Run, first thing. It fails with ErrNone where the readers cannot be had.
+func Command(args ...string) (*exec.Cmd, error) {
 	if err := possible(); err != nil {
-		errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
-		return f()
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		errUnavailable = fmt.Errorf("%w: %w", ErrNone, err)
-		return f()
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
-	cmd := exec.Command(self, os.Args[1:]...)
+	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -66,18 +95,11 @@ func Run(f func() int) int {
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGKILL,
 	}
-	if err := cmd.Run(); err != nil {
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			return max(exit.ExitCode(), 1)
-		}
-		errUnavailable = fmt.Errorf("%w: %w: are user namespaces restricted on this machine?", ErrNone, err)
-		return f()
-	}
-	return 0
+	return cmd, nil
 }
 
 // errUnavailable is why there are no readers; set before f runs.
-var errUnavailable = fmt.Errorf("%w: reader.Run was not called", ErrNone)
+var errUnavailable = fmt.Errorf("%w: neither reader.Run nor reader.Inside was called", ErrNone)
 
 // Available is nil where the readers are there.
 func Available() error { return errUnavailable }

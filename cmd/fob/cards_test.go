@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fobproject/fob/internal/virtual/card"
+	"github.com/fobproject/fob/internal/virtual/reader"
+)
+
+// TestCards runs the command against the real daemon, the real helper, a real pcscd and software cards: in a process
+// where the readers are, which runs TestCardScripts.
+func TestCards(t *testing.T) {
+	cmd, err := reader.Command("-test.run=^TestCardScripts$", "-test.v", "-test.parallel=1")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, &out, &out
+	if err := cmd.Run(); err != nil || !bytes.Contains(out.Bytes(), []byte("--- PASS: TestCardScripts/")) {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestCardScripts(t *testing.T) {
+	if !reader.Inside() {
+		t.Skip("TestCards runs this")
+	}
+	if err := reader.Available(); err != nil {
+		t.Fatal(err)
+	}
+	bin := built(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/cards",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("SOCK", filepath.Join(env.WorkDir, "d", "fob.sock"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"card": insertCard,
+			"pull": pullCard,
+			"fobd": func(ts *testscript.TestScript, _ bool, args []string) { startFobd(ts, bin, args) },
+			"code": wantCode,
+			"calm": awaitCalm,
+			"id":   takeCardID,
+		},
+	})
+}
+
+// insertCard is "card N [VERSION]": a software card in reader N, 1 or 2, that touches itself after a tenth of a second.
+func insertCard(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: card N [version]")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	o := card.Options{Delay: 100 * time.Millisecond}
+	if len(args) > 1 {
+		_, err := fmt.Sscanf(args[1], "%d.%d.%d", &o.Version[0], &o.Version[1], &o.Version[2])
+		ts.Check(err)
+	}
+	c, err := card.New(o)
+	ts.Check(err)
+	pull, err := reader.Insert(c, reader.FirstPort+n-1)
+	ts.Check(err)
+	inserted.Store(args[0], pull)
+	ts.Defer(pull)
+}
+
+var inserted sync.Map
+
+func pullCard(ts *testscript.TestScript, _ bool, args []string) {
+	pull, ok := inserted.LoadAndDelete(args[0])
+	if !ok {
+		ts.Fatalf("there is no card in reader %s", args[0])
+	}
+	pull.(func())()
+}
+
+// awaitCalm is "calm N": waits until a period of 30 s has at least N seconds left.
+func awaitCalm(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	if left := 30 - time.Now().Unix()%30; left < n {
+		time.Sleep(time.Duration(left) * time.Second)
+	}
+}
+
+// takeCardID is "id VAR": puts the first word of the second line of stdout into VAR.
+func takeCardID(ts *testscript.TestScript, _ bool, args []string) {
+	lines := bytes.Split([]byte(ts.ReadFile("stdout")), []byte("\n"))
+	if len(lines) < 2 || len(bytes.Fields(lines[1])) == 0 {
+		ts.Fatalf("there is no id")
+	}
+	ts.Setenv(args[0], string(bytes.Fields(lines[1])[0]))
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+)
+
+func (a *app) codesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "codes [QUERY]",
+		Short: "Show the codes that other sites ask for, from your cards and the vault",
+		Long: `Show the codes of your accounts, from every card that is in a reader (a security
+key may be one) and from the vault; with QUERY those in whose issuer or name its
+words stand.
+
+Where QUERY finds one account alone, its code is fetched also where that takes a
+touch of the key, or where it counts (HOTP) and is then used up. Otherwise such
+accounts are listed without a code.`,
+		Example: "  fob codes\n  fob codes github\n  fob codes contoso alice",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			query := strings.Join(args, " ")
+			found, err := c.Codes(cmd.Context(), query)
+			if err != nil {
+				return err
+			}
+			defer wipeCodes(found.Accounts)
+			if query != "" && len(found.Accounts) == 1 && len(found.Accounts[0].Code) == 0 && mayAsk(found) {
+				if found.Accounts[0], err = a.oneCode(cmd, c, found.Accounts[0]); err != nil {
+					return err
+				}
+			}
+			return a.printCodes(found, query)
+		},
+	}
+}
+
+// mayAsk reports whether an account without a code can be asked for one: the vault's, while it is sealed, cannot.
+func mayAsk(found api.Accounts) bool {
+	one := found.Accounts[0]
+	return one.Where != api.AccountVault || one.Kind == "hotp"
+}
+
+func wipeCodes(all []api.Account) {
+	for _, account := range all {
+		account.Code.Wipe()
+	}
+}
+
+// oneCode fetches an account's code, and says when the key has to be touched.
+func (a *app) oneCode(cmd *cobra.Command, c *client.Client, account api.Account) (api.Account, error) {
+	s := newScreen(a.stderr)
+	defer s.clear()
+	pinned := account.Pinned
+	account, err := c.Code(cmd.Context(), account.ID, func() {
+		s.progress("Touch the key for the code of "+title(account), time.Time{})
+	})
+	account.Pinned = pinned
+	return account, err
+}
+
+// title is what an account is called in a sentence.
+func title(account api.Account) string {
+	if account.Issuer == "" {
+		return client.Show(account.Name)
+	}
+	return client.Show(account.Issuer) + ": " + client.Show(account.Name)
+}
+
+func (a *app) printCodes(found api.Accounts, query string) error {
+	if a.json {
+		if found.Accounts == nil {
+			found.Accounts = []api.Account{}
+		}
+		if err := a.printJSON(found); err != nil {
+			return err
+		}
+		return a.nothingFound(found, query)
+	}
+	a.printProblems(found.Problems)
+	if len(found.Accounts) == 0 {
+		return a.nothingFound(found, query)
+	}
+	rows := make([][]string, len(found.Accounts))
+	for i, account := range found.Accounts {
+		rows[i] = []string{account.Issuer, account.Name, codeText(account), lasting(account), whereText(account)}
+	}
+	return table(a.out, []string{"ISSUER", "ACCOUNT", "CODE", "LEFT", "ON"}, rows)
+}
+
+// codeText is an account's code as people read it, in two halves, or why there is none.
+func codeText(account api.Account) string {
+	switch n := len(account.Code); {
+	case n > 0:
+		return string(account.Code[:n/2]) + " " + string(account.Code[n/2:])
+	case account.Touch:
+		return "(touch)"
+	case account.Kind == "hotp":
+		return "(counts)"
+	}
+	return ""
+}
+
+func lasting(account api.Account) string {
+	if account.Until == nil || len(account.Code) == 0 {
+		return ""
+	}
+	return left(*account.Until)
+}
+
+func whereText(account api.Account) string {
+	if account.Where == api.AccountVault {
+		return "the vault"
+	}
+	return account.Reader
+}
+
+// printProblems says what could not be asked, on stderr.
+func (a *app) printProblems(problems []api.Error) {
+	for _, p := range problems {
+		fmt.Fprintln(a.stderr, sentence(p.Message))
+	}
+}
+
+// nothingFound is the error where nothing was found: that of the first place that could not be asked, if there is one.
+func (a *app) nothingFound(found api.Accounts, query string) error {
+	switch {
+	case len(found.Accounts) > 0:
+		return nil
+	case len(found.Problems) > 0:
+		return &found.Problems[0]
+	case query != "":
+		return api.Errorf(api.CodeNotFound, "no account has %q in its issuer or name: see fob accounts", client.Show(query))
+	case a.json:
+		return nil
+	}
+	_, err := fmt.Fprintln(a.out, "There are no accounts, on a card that is in a reader or in the vault: add one with “fob accounts add”.")
+	return err
+}
