@@ -1,0 +1,441 @@
+package codes_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fobproject/fob/internal/account"
+	"github.com/fobproject/fob/internal/card"
+	"github.com/fobproject/fob/internal/codes"
+	"github.com/fobproject/fob/internal/helper"
+	"github.com/fobproject/fob/internal/oath"
+	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/store"
+	"github.com/fobproject/fob/internal/vault"
+	soft "github.com/fobproject/fob/internal/virtual/card"
+	"github.com/fobproject/fob/internal/virtual/reader"
+	"github.com/fobproject/fob/internal/ykoath"
+)
+
+func TestMain(m *testing.M) { os.Exit(reader.Run(m.Run)) }
+
+// program builds fob-helper once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "fob-codes")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "fob-helper")
+	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/fob-helper").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build fob-helper: %s", out)
+	}
+	return path, nil
+})
+
+// desk is a Book with a real database, vault, helper and pcscd, and what it noted in the log.
+type desk struct {
+	*codes.Book
+	t     *testing.T
+	vault *vault.Vault
+	store *store.Store
+	cards *card.Cards
+	now   time.Time
+	notes []string
+	full  bool // the log cannot be written
+}
+
+// keeper keeps the vault's key in memory.
+type keeper struct{ key []byte }
+
+func (k *keeper) Type() vault.SlotType { return vault.TypeKeyFile }
+func (k *keeper) Where() string        { return "memory" }
+func (k *keeper) Get(context.Context) (*secret.Secret, error) {
+	if k.key == nil {
+		return nil, vault.ErrNoKey
+	}
+	return secret.New(slices.Clone(k.key)), nil
+}
+func (k *keeper) Put(_ context.Context, s *secret.Secret) error {
+	k.key = slices.Clone(s.Reveal())
+	return nil
+}
+func (k *keeper) Delete(context.Context) error { k.key = nil; return nil }
+
+func open(t *testing.T) *desk {
+	t.Helper()
+	path, err := program()
+	if err = errors.Join(err, reader.Available()); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	d := &desk{t: t, now: time.Unix(59, 0)}
+	if d.store, err = store.Open(filepath.Join(t.TempDir(), "fob.db"), store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.store.Close() })
+	if d.vault, err = vault.New(vault.Options{Store: d.store, Keepers: []vault.Keeper{&keeper{}}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.vault.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pool := helper.NewPool(helper.Options{Path: path})
+	t.Cleanup(func() { _ = pool.Close() })
+	d.cards = card.NewCards(pool)
+	d.again()
+	return d
+}
+
+// again makes the Book anew, as a restart of fobd does.
+func (d *desk) again() {
+	d.Book = codes.Open(codes.Config{
+		Store: d.store, Vault: d.vault, Cards: d.cards, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return d.now },
+		Note: func(_ *store.Tx, kind, reason string) error {
+			if d.full {
+				return store.ErrFull
+			}
+			d.notes = append(d.notes, kind+": "+reason)
+			return nil
+		},
+	})
+}
+
+// insert puts a new card into a reader, and gives its id.
+func (d *desk) insert(port int, o soft.Options) (*soft.Card, string) {
+	d.t.Helper()
+	c, err := soft.New(o)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	pull, err := reader.Insert(c, port)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(pull)
+	all, err := d.CardList(d.t.Context())
+	if err != nil || len(all) == 0 {
+		d.t.Fatalf("the cards are %+v, %v", all, err)
+	}
+	return c, string(all[port-reader.FirstPort].ID)
+}
+
+func totp(name string) codes.New {
+	return codes.New{
+		Issuer: "Site", Name: name, Params: oath.Params{Kind: oath.TOTP, Algorithm: oath.SHA1, Digits: 8, Period: 30},
+		Seed: secret.New([]byte("12345678901234567890")),
+	}
+}
+
+func (d *desk) add(n codes.New, on ...string) []string {
+	d.t.Helper()
+	ids, err := d.Add(d.t.Context(), n, on)
+	if err != nil || len(ids) != len(on) {
+		d.t.Fatalf("%v, %v", ids, err)
+	}
+	return ids
+}
+
+// shown gives all codes by place and name.
+func (d *desk) shown() map[string]string {
+	d.t.Helper()
+	l, err := d.Codes(d.t.Context(), "")
+	if err != nil || len(l.Problems) > 0 {
+		d.t.Fatalf("%v, %v", l.Problems, err)
+	}
+	all := map[string]string{}
+	for _, a := range l.Accounts {
+		all[a.Where+" "+a.Name] = string(a.Code.Reveal())
+	}
+	return all
+}
+
+func TestVaultAndTwoCards(t *testing.T) {
+	d := open(t)
+	_, one := d.insert(reader.FirstPort, soft.Options{})
+	_, two := d.insert(reader.SecondPort, soft.Options{Version: [3]byte{1, 0, 0}})
+	ids := d.add(totp("me"), one, codes.Vault, two)
+	const want = "94287082" // RFC 6238, Appendix B
+	all := d.shown()
+	for _, where := range []string{one, two, codes.Vault} {
+		if all[where+" me"] != want {
+			t.Errorf("in %s the code is %q", where, all[where+" me"])
+		}
+	}
+	for _, id := range ids {
+		if a, err := d.Code(t.Context(), id, nil); err != nil || string(a.Code.Reveal()) != want || a.Title() != "Site: me" || a.Until.Unix() != 60 {
+			t.Errorf("%s gives %+v, %v", id, a, err)
+		}
+	}
+	if err := d.Pin(t.Context(), ids[1], true); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := d.List(t.Context(), "ME site"); err != nil || len(l.Accounts) != 3 || !l.Accounts[0].Pinned || l.Accounts[0].Code != nil {
+		t.Errorf("listed are %+v, %v", l, err)
+	}
+	next, err := d.Rename(t.Context(), ids[0], "Site", "you")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Rename(t.Context(), ids[1], "Site", "you"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Rename(t.Context(), ids[2], "Site", "you"); !errors.Is(err, ykoath.ErrTooOld) {
+		t.Errorf("renamed on an old card: %v", err)
+	}
+	for _, id := range []string{next, ids[1], ids[2]} {
+		if err := d.Delete(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		if err := d.Delete(t.Context(), id); !errors.Is(err, account.ErrNotFound) && !errors.Is(err, ykoath.ErrNoAccount) {
+			t.Errorf("deleted twice: %v", err)
+		}
+	}
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("left are %v", all)
+	}
+	if text := strings.Join(d.notes, "\n"); strings.Contains(text, want) || !strings.Contains(text, "added Site: me ("+one+", vault, "+two+")") {
+		t.Errorf("noted was %s", text)
+	}
+}
+
+// Everywhere or nowhere, whatever fails and wherever.
+func TestAllOrNone(t *testing.T) {
+	d := open(t)
+	_, one := d.insert(reader.FirstPort, soft.Options{})
+	bad, two := d.insert(reader.SecondPort, soft.Options{Slots: 1})
+	d.add(totp("first"), two)
+	if ids, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault, two}); !errors.Is(err, ykoath.ErrFull) || !strings.Contains(err.Error(), reader.Second) {
+		t.Errorf("with a full card: %v, %v", ids, err)
+	}
+	d.Delete(t.Context(), d.find(two))
+	for step := range 3 { // SELECT, LIST, PUT: the card itself does not tell whether PUT was done
+		bad.SetFault(soft.Fault6F00, step)
+		if ids, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault, two}); err == nil {
+			t.Errorf("with a card that fails at step %d: %v", step, ids)
+		}
+		bad.SetFault(soft.NoFault, 0)
+		if all := d.shown(); len(all) != 0 {
+			t.Errorf("after a failure at step %d there are %v", step, all)
+		}
+	}
+	d.full = true
+	if _, err := d.Add(t.Context(), totp("me"), []string{one, two, codes.Vault}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("with a full disk: %v", err)
+	}
+	d.full = false
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("after a full disk there are %v", all)
+	}
+	d.vault.Lock()
+	if _, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault}); !errors.Is(err, vault.ErrSealed) {
+		t.Errorf("with a sealed vault: %v", err)
+	}
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("then there are %v", all)
+	}
+	for name, on := range map[string][]string{"nowhere": nil, "twice": {one, one}, "a reader's name": {reader.First}, "a card that is not there": {"0123456789abcdef"}} {
+		if _, err := d.Add(t.Context(), totp("me"), on); !errors.Is(err, codes.ErrWhere) && !errors.Is(err, codes.ErrNoCard) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, edit := range map[string]func(*codes.New){
+		"no name":              func(n *codes.New) { n.Name = "" },
+		"a control character":  func(n *codes.New) { n.Name = "a\x1b[2J" },
+		"a bidi character":     func(n *codes.New) { n.Issuer = "a\u202eb" },
+		"4 kB":                 func(n *codes.New) { n.Name = strings.Repeat("x", 4096) },
+		"0 digits":             func(n *codes.New) { n.Digits = 0 },
+		"99 digits":            func(n *codes.New) { n.Digits = 99 },
+		"a bad period":         func(n *codes.New) { n.Period = -1 },
+		"no secret":            func(n *codes.New) { n.Seed = nil },
+		"a touch in the vault": func(n *codes.New) { n.Touch = true },
+	} {
+		n := totp("me")
+		edit(&n)
+		if ids, err := d.Add(t.Context(), n, []string{one, codes.Vault}); err == nil {
+			t.Errorf("%s: %v", name, ids)
+		}
+	}
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("at the end there are %v", all)
+	}
+}
+
+// find gives the id of the only account in a place.
+func (d *desk) find(where string) string {
+	d.t.Helper()
+	l, err := d.List(d.t.Context(), "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, a := range l.Accounts {
+		if a.Where == where {
+			return a.ID
+		}
+	}
+	d.t.Fatalf("in %s there is no account", where)
+	return ""
+}
+
+func TestTheVaultsCounter(t *testing.T) {
+	d := open(t)
+	n := totp("me")
+	n.Kind, n.Period, n.Digits = oath.HOTP, 0, 6
+	id := d.add(n, codes.Vault)[0]
+	if all := d.shown(); all["vault me"] != "" {
+		t.Errorf("listed with the code %s", all["vault me"])
+	}
+	for i, want := range []string{"755224", "287082", "359152"} {
+		if a, err := d.Code(t.Context(), id, nil); err != nil || string(a.Code.Reveal()) != want {
+			t.Errorf("code %d is %v, %v", i, a.Code, err)
+		}
+	}
+	d.full = true
+	if a, err := d.Code(t.Context(), id, nil); err == nil || a.Code.Len() > 0 {
+		t.Errorf("a code that is not on disk: %v, %v", a, err)
+	}
+	d.full = false
+	if a, err := d.Code(t.Context(), id, nil); err != nil || string(a.Code.Reveal()) != "969429" {
+		t.Errorf("then %v, %v", a.Code, err)
+	}
+}
+
+func TestASealedVault(t *testing.T) {
+	d := open(t)
+	id := d.add(totp("me"), codes.Vault)[0]
+	d.vault.Lock()
+	l, err := d.Codes(t.Context(), "")
+	if err != nil || len(l.Accounts) != 1 || l.Accounts[0].Code != nil || len(l.Problems) != 1 || !errors.Is(l.Problems[0], vault.ErrSealed) {
+		t.Errorf("the codes are %+v, %v", l, err)
+	}
+	if _, err := d.Code(t.Context(), id, nil); !errors.Is(err, vault.ErrSealed) {
+		t.Errorf("a code: %v", err)
+	}
+	if err := d.vault.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := d.shown(); all["vault me"] != "94287082" {
+		t.Errorf("opened, it shows %v", all)
+	}
+}
+
+func TestACardsPassword(t *testing.T) {
+	d := open(t)
+	_, id := d.insert(reader.FirstPort, soft.Options{})
+	d.add(totp("me"), id)
+	word := func(s string) *secret.Secret { return secret.New([]byte(s)) }
+	if err := d.SetCardPassword(t.Context(), card.ID(id), word("correct horse")); err != nil {
+		t.Fatal(err)
+	}
+	if all := d.shown(); len(all) != 1 {
+		t.Errorf("right after, it shows %v", all)
+	}
+	locked := func(when string) {
+		t.Helper()
+		d.again()
+		l, err := d.Codes(t.Context(), "")
+		if err != nil || len(l.Accounts) != 0 || len(l.Problems) != 1 || !errors.Is(l.Problems[0], ykoath.ErrLocked) {
+			t.Errorf("%s: %+v, %v", when, l, err)
+		}
+	}
+	locked("after a restart")
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("wrong"), true); !errors.Is(err, ykoath.ErrPassword) {
+		t.Errorf("by a wrong password: %v", err)
+	}
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("correct horse"), false); err != nil {
+		t.Fatal(err)
+	}
+	if all := d.shown(); len(all) != 1 {
+		t.Errorf("unlocked, it shows %v", all)
+	}
+	locked("unlocked for once, after a restart")
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("correct horse"), true); err != nil {
+		t.Fatal(err)
+	}
+	d.again()
+	if all := d.shown(); len(all) != 1 {
+		t.Errorf("remembered, it shows %v", all)
+	}
+	if err := d.SetCardPassword(t.Context(), card.ID(id), word("another horse")); err != nil {
+		t.Fatal(err)
+	}
+	d.again()
+	if all := d.shown(); len(all) != 1 {
+		t.Errorf("with another password, remembered as before, it shows %v", all)
+	}
+	d.vault.Lock()
+	locked("with the vault sealed")
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("another horse"), true); !errors.Is(err, vault.ErrSealed) {
+		t.Errorf("to be remembered by a sealed vault: %v", err)
+	}
+	if err := d.vault.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.ForgetCard(t.Context(), card.ID(id)); err != nil {
+		t.Fatal(err)
+	}
+	locked("forgotten")
+	now, err := d.ResetCard(t.Context(), card.ID(id))
+	if err != nil || string(now) == id {
+		t.Fatalf("reset, it is %s, %v", now, err)
+	}
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("reset, it shows %v", all)
+	}
+	if text := strings.Join(d.notes, "\n"); strings.Contains(text, "horse") {
+		t.Errorf("noted was %s", text)
+	}
+}
+
+// A card that is put into another reader is found there.
+func TestACardThatMoves(t *testing.T) {
+	d := open(t)
+	path := filepath.Join(t.TempDir(), "card")
+	c, err := soft.New(soft.Options{StateFile: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, err := reader.Insert(c, reader.FirstPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := d.CardList(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	id := string(all[0].ID)
+	pull()
+	d.insert(reader.FirstPort, soft.Options{})
+	if _, err := d.Add(t.Context(), totp("me"), []string{id}); !errors.Is(err, codes.ErrNoCard) {
+		t.Errorf("onto a card whose place another has: %v", err)
+	}
+	if all := d.shown(); len(all) != 0 {
+		t.Errorf("the other card has %v", all)
+	}
+	moved, err := soft.New(soft.Options{StateFile: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, err = reader.Insert(moved, reader.SecondPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pull)
+	d.add(totp("me"), id)
+	if all := d.shown(); all[id+" me"] == "" {
+		t.Errorf("in the other reader the card has %v", all)
+	}
+}
