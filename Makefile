@@ -51,6 +51,7 @@ fuzz: go ## fuzz each target for FUZZTIME (10s)
 
 bench: go ## measure against the budgets; JSON=FILE writes the rows there too, STRICT=1 fails on a miss
 	@$(deps) build test bench
+	@sh packaging/build/vpcd.sh
 	@$(MAKE) --no-print-directory build
 	go run ./internal/bench -bin bin $(if $(JSON),-json '$(JSON)') $(if $(STRICT),-strict)
 

@@ -35,7 +35,7 @@ func TestCards(t *testing.T) {
 
 func TestCardScripts(t *testing.T) {
 	if !reader.Inside() {
-		t.Skip("TestCards runs this")
+		return // TestCards runs this, and sees to it that it ran
 	}
 	if err := reader.Available(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 // roles are what this program is beside the benchmark, each in a process of its own: it says "ready",
 // and ends with its standard input.
-var roles = map[string]func(args []string) error{"bare": serveBare, "crowd": serveCrowd, "flood": runFlood}
+var roles = map[string]func(args []string) error{"bare": serveBare, "crowd": serveCrowd, "flood": runFlood, "cards": timeCards}
 
 // errRole says that a role was given other arguments than it takes.
 var errRole = errors.New("this is for the benchmark alone: run it without -as")
