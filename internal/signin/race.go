@@ -294,12 +294,22 @@ func (r *Request) holders(ctx context.Context, ms []method.Method, only string) 
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
+		leaveAll(able)
 		return nil, err
 	}
 	if len(able) == 0 {
 		return nil, ErrKeyNotOwn
 	}
 	return able, nil
+}
+
+// leaveAll takes the claims of holders back that nobody will ask.
+func leaveAll(holders []holder) {
+	for _, h := range holders {
+		if h.claim != nil {
+			h.claim.leave()
+		}
+	}
 }
 
 // mayHold reports whether the key may hold one of the credentials: one that does not say no.
