@@ -16,6 +16,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	err := newCommand().ExecuteContext(ctx)
 	stop()
+	if exit, ok := errors.AsType[exitError](err); ok {
+		os.Exit(max(exit.ExitCode(), 1)) // it has said why
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fob-virtual:", err)
 		os.Exit(exitCode(err))
@@ -42,7 +45,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newKeyCommand(), newCardCommand())
+	root.AddCommand(newKeyCommand(), newCardCommand(), newReadersCommand())
 	root.Args = noArgs
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

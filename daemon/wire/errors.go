@@ -192,6 +192,7 @@ var table = []row{
 
 	{codes.ErrNoCard, api.CodeNoCard, ""},
 	{codes.ErrWhere, api.CodeBadRequest, ""},
+	{codes.ErrTouch, api.CodeBadRequest, ""},
 	{account.ErrNotFound, api.CodeNotFound, ""},
 	{account.ErrExists, api.CodeAccountExists, ""},
 	{account.ErrBadName, api.CodeBadRequest, ""},

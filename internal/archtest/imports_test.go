@@ -38,7 +38,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob-virtual"},
-		only:   []string{"internal/virtual", "internal/virtual/card"},
+		only:   []string{"internal/virtual", "internal/virtual/card", "internal/virtual/reader"},
 		reason: "the software key shares no code with what it is used to test",
 	},
 	{

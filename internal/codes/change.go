@@ -120,7 +120,7 @@ func (b *Book) check(n New, on []string) error {
 	}
 	if slices.Contains(on, Vault) {
 		if n.Touch {
-			return fmt.Errorf("%w: the vault cannot be touched, only a key or card can", ErrWhere)
+			return ErrTouch
 		}
 		if _, err := b.Vault.Sealer(account.Purpose); err != nil {
 			return err

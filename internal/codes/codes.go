@@ -31,6 +31,7 @@ import (
 var (
 	ErrNoCard = errors.New("there is no such card in a reader: see “fob cards”")
 	ErrWhere  = errors.New("an account goes into the vault, or onto cards by their ids, each named once")
+	ErrTouch  = errors.New("a key or card can want a touch at each code, the vault cannot")
 	// ErrHalf says that an account is on some of the cards that it was meant for, and could not be taken off again.
 	ErrHalf = errors.New("the account could not be written everywhere, nor taken back")
 )

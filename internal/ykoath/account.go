@@ -73,7 +73,7 @@ func FormatID(issuer, name string, kind oath.Kind, period int) (string, error) {
 	case !utf8.ValidString(id):
 		return "", fmt.Errorf("%w: its name is not in UTF-8", ErrParams)
 	case len(id) > MaxID:
-		return "", fmt.Errorf("%w: issuer and name have %d bytes together, and a card takes %d: choose a shorter name", ErrParams, len(id), MaxID)
+		return "", fmt.Errorf("%w: issuer and name have %d bytes together, and a card takes %d: give it shorter ones", ErrParams, len(id), MaxID)
 	case back.Issuer != issuer || back.Name != name || kind == oath.TOTP && back.Period != period:
 		return "", fmt.Errorf("%w: a card would read its name otherwise: an issuer has no “:”, and a name does not begin like “30/”", ErrParams)
 	}
