@@ -211,7 +211,7 @@ func (c *csvReader) fill(s *Seed) (reason string) {
 		s.Kind = parseKind(string(text))
 	}
 	if text := at(c.places.algorithm); len(text) > 0 {
-		s.Algorithm = parseAlgorithm(string(text))
+		s.Algorithm = ParseAlgorithm(string(text))
 	}
 	if text := at(c.places.digits); len(text) > 0 {
 		s.Digits = parseSmall(text)

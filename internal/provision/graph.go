@@ -175,7 +175,7 @@ func (d *graphDevice) fill(s *Seed) (reason string) {
 	}
 	s.User = owner.ID
 	if hash != "" {
-		if s.Algorithm = parseAlgorithm(hash); s.Algorithm != SHA1 && s.Algorithm != SHA256 {
+		if s.Algorithm = ParseAlgorithm(hash); s.Algorithm != SHA1 && s.Algorithm != SHA256 {
 			return "its hashFunction is neither hmacsha1 nor hmacsha256"
 		}
 	}

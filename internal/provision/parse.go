@@ -36,6 +36,12 @@ const (
 // guessed: text that is clearly of another one is refused, though it could be read. Its errors wrap
 // ErrSeed and have nothing of the text in them.
 func ParseSeed(text []byte, e Encoding) (*secret.Secret, error) {
+	return ParseShortSeed(text, e, minSeed)
+}
+
+// ParseShortSeed is ParseSeed for seeds that are not tokens', which may have as few as least bytes: many
+// sites give 10.
+func ParseShortSeed(text []byte, e Encoding, least int) (*secret.Secret, error) {
 	if len(text) > maxSeedText {
 		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrSeed, maxSeed)
 	}
@@ -71,7 +77,7 @@ func ParseSeed(text []byte, e Encoding) (*secret.Secret, error) {
 		err = fmt.Errorf("%w: its encoding is none of hexadecimal, Base32 and Base64", ErrSeed)
 	}
 	if err == nil {
-		err = checkSeedLen(len(seed))
+		err = checkSeedLen(len(seed), least)
 	}
 	if err != nil {
 		clear(seed)
@@ -80,12 +86,12 @@ func ParseSeed(text []byte, e Encoding) (*secret.Secret, error) {
 	return secret.New(seed), nil
 }
 
-func checkSeedLen(n int) error {
+func checkSeedLen(n, least int) error {
 	switch {
 	case n == 0:
 		return fmt.Errorf("%w: it is empty", ErrSeed)
-	case n < minSeed:
-		return fmt.Errorf("%w: it is shorter than %d bytes", ErrSeed, minSeed)
+	case n < least:
+		return fmt.Errorf("%w: it is shorter than %d bytes", ErrSeed, least)
 	case n > maxSeed:
 		return fmt.Errorf("%w: it is longer than %d bytes", ErrSeed, maxSeed)
 	}

@@ -64,3 +64,26 @@ func TestParseSeed(t *testing.T) {
 		})
 	}
 }
+
+func TestParseShortSeed(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       string // hexadecimal
+		bad        string // part of the error
+	}{
+		{"reads 10 bytes, as an app would have", "jbsw y3dp-ehpk 3pxp", "48656c6c6f21deadbeef", ""},
+		{"reads 5 bytes", "JBSWY3DP", "48656c6c6f", ""},
+		{"refuses 4 bytes", "JBSWY3A", "", "shorter than 5 bytes"},
+		{"refuses nothing", "", "", "it is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := provision.ParseShortSeed([]byte(tt.text), provision.EncodingBase32, 5)
+			if got := fmt.Sprintf("%x", s.Reveal()); got != tt.want || (err == nil) != (tt.bad == "") {
+				t.Fatalf("got %s, %v", got, err)
+			}
+			if err != nil && (!errors.Is(err, provision.ErrSeed) || !strings.Contains(err.Error(), tt.bad)) {
+				t.Errorf("says %q", err)
+			}
+		})
+	}
+}

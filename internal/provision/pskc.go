@@ -257,7 +257,7 @@ func (p *pskcReader) fill(s *Seed) (reason string, err error) {
 		return "its codes have a check digit", nil
 	}
 	if k.suite != "" {
-		if s.Algorithm = parseAlgorithm(k.suite); s.Algorithm != SHA1 && s.Algorithm != SHA256 && s.Algorithm != SHA512 {
+		if s.Algorithm = ParseAlgorithm(k.suite); s.Algorithm != SHA1 && s.Algorithm != SHA256 && s.Algorithm != SHA512 {
 			return fmt.Sprintf("its algorithm %s is none of SHA1, SHA256 and SHA512", shown(k.suite)), nil
 		}
 	}

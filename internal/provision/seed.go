@@ -126,7 +126,7 @@ func (s *Seed) fault() string {
 	case s.Kind == HOTP && s.Counter > maxCounter:
 		return "its counter is no number that it could have reached"
 	}
-	if err := checkSeedLen(s.Secret.Len()); err != nil {
+	if err := checkSeedLen(s.Secret.Len(), minSeed); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -179,15 +179,29 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// shown is text of a file, made fit for a message: what cannot be seen is left out, and it is cut.
+// Visible is text of a file, made fit to be shown: what cannot be seen is left out, and white space
+// becomes single spaces.
+func Visible(text string) string {
+	if plain(text) {
+		return text
+	}
+	return oneLine(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !plain(string(r)) {
+			return -1
+		}
+		return r
+	}, text))
+}
+
+// shown is Visible, cut to fit into a message.
 func shown(text string) string {
 	const most = 80
 	var b strings.Builder
 	n := 0
-	for _, r := range oneLine(text) {
-		if !plain(string(r)) && r != ' ' {
-			continue
-		}
+	for _, r := range Visible(text) {
 		if n++; n > most {
 			return b.String() + "…"
 		}
@@ -199,9 +213,9 @@ func shown(text string) string {
 // parseKind reads a cell.
 func parseKind(text string) Kind { return Kind(strings.ToLower(strings.TrimSpace(text))) }
 
-// parseAlgorithm reads the ways in which files spell the hash functions: sha1, SHA-256, HMAC-SHA512,
-// hmacsha1.
-func parseAlgorithm(text string) Algorithm {
+// ParseAlgorithm reads the ways in which files spell the hash functions: sha1, SHA-256, HMAC-SHA512,
+// hmacsha1. What it gives may be none of the algorithms.
+func ParseAlgorithm(text string) Algorithm {
 	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToUpper(strings.TrimSpace(text)))
 	return Algorithm(strings.TrimPrefix(plain, "HMAC"))
 }

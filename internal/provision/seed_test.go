@@ -206,3 +206,24 @@ func TestOneReaderStopsWhenNothingMoreIsWanted(t *testing.T) {
 		}
 	}
 }
+
+func TestVisible(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"lets plain text be", "Müller & 山田", "Müller & 山田"},
+		{"makes one space of many, and of line breaks", " a \t b\u0085c\u3000\r\n", "a b c"},
+		{"leaves out what cannot be seen", "a\x00b\u202ec\u2066d\u200be\ufefff\U000e0041", "abcdef"},
+		{"leaves no two spaces around it", "a \u200b b \u202e", "a b"},
+		{"marks what is not UTF-8", "a\xffb", "a\ufffdb"},
+		{"may leave nothing", "\u202e \u200b", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := provision.Visible(tt.text)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if clean := caller.Clean(got).String(); clean != got {
+				t.Errorf("%q would be cleaned to %q", got, clean)
+			}
+		})
+	}
+}
