@@ -28,3 +28,16 @@ func FuzzURI(f *testing.F) {
 		checkWords(t, err.Error())
 	})
 }
+
+func FuzzRecognise(f *testing.F) {
+	f.Add([]byte("duo://c53Xoof7cFSOHGxtm69f-YXBpLWU0Yzk4NjNlLmR1b3NlY3VyaXR5LmNvbQ"))
+	f.Add([]byte("https://m-1.duosecurity.com/activate/x"))
+	f.Add([]byte(" OTPAUTH://totp/x"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		qr := account.Recognise(text)
+		checkAdvice(t, qr)
+		if _, err := account.ParseURI(text); err == nil && qr != account.QRAccount {
+			t.Errorf("takes an account for %s", qr)
+		}
+	})
+}
