@@ -29,6 +29,34 @@ func FuzzURI(f *testing.F) {
 	})
 }
 
+func FuzzMigration(f *testing.F) {
+	f.Add("\x0a\x31\x0a\x0aHello!\xde\xad\xbe\xef\x12\x18Example:alice@google.com\x1a\x07Example0\x02\x10\x01\x18\x03\x20\x02\x28\x05")
+	f.Add("\x0a\x12\x0a\x05abcde\x12\x01x\x20\x03\x28\x02\x30\x01\x38\x07\x45abcd\x49abcdefgh")
+	f.Fuzz(func(t *testing.T, message string) {
+		for _, link := range []string{message, migration(message)} {
+			b, err := account.ParseMigration([]byte(link))
+			if err != nil {
+				if !errors.Is(err, account.ErrMigration) || b.Accounts != nil || b.Skipped != nil {
+					t.Errorf("got %+v, %v", b, err)
+				}
+				checkWords(t, err.Error())
+				continue
+			}
+			check(t, b.Accounts, b.Skipped)
+			if b.Size < 1 || b.Size > 256 || b.Index < 0 || b.Index >= b.Size || len(b.Accounts)+len(b.Skipped) == 0 {
+				t.Errorf("got part %d of %d with %d accounts, %d skipped", b.Index, b.Size, len(b.Accounts), len(b.Skipped))
+			}
+			var all account.Batches
+			if err := all.Add(b); err != nil || len(all.Missing()) != b.Size-1 {
+				t.Errorf("%v; %d parts of %d are missing", err, len(all.Missing()), b.Size)
+			}
+			if _, _, err := all.Take(); (err == nil) != (b.Size == 1) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func FuzzRecognise(f *testing.F) {
 	f.Add([]byte("duo://c53Xoof7cFSOHGxtm69f-YXBpLWU0Yzk4NjNlLmR1b3NlY3VyaXR5LmNvbQ"))
 	f.Add([]byte("https://m-1.duosecurity.com/activate/x"))
@@ -38,6 +66,9 @@ func FuzzRecognise(f *testing.F) {
 		checkAdvice(t, qr)
 		if _, err := account.ParseURI(text); err == nil && qr != account.QRAccount {
 			t.Errorf("takes an account for %s", qr)
+		}
+		if _, err := account.ParseMigration(text); err == nil && qr != account.QRMigration {
+			t.Errorf("takes an export for %s", qr)
 		}
 	})
 }
