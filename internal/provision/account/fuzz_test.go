@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/fobproject/fob/internal/provision"
 	"github.com/fobproject/fob/internal/provision/account"
 )
 
@@ -55,6 +56,27 @@ func FuzzMigration(f *testing.F) {
 			}
 		}
 	})
+}
+
+func FuzzList(f *testing.F) {
+	f.Add([]byte("# mine\r\notpauth://totp/x?secret=JBSWY3DPEHPK3PXP\n\notpauth-migration://offline?data=CjEKCkhlbGxvId6tvu8SGEV4YW1wbGU6YWxpY2VAZ29vZ2xlLmNvbRoHRXhhbXBsZTAC\nx"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		accounts, skipped, err := account.ParseList(data)
+		checkFile(t, accounts, skipped, err)
+	})
+}
+
+// checkFile fails unless what a reader gives of a fuzzed file is what it promises.
+func checkFile(t *testing.T, accounts []account.Account, skipped []account.Skipped, err error) {
+	t.Helper()
+	if err == nil {
+		check(t, accounts, skipped)
+		return
+	}
+	if accounts != nil || skipped != nil || !errors.Is(err, provision.ErrFile) {
+		t.Errorf("got %v, %v, %v", accounts, skipped, err)
+	}
+	checkWords(t, err.Error())
 }
 
 func FuzzRecognise(f *testing.F) {
