@@ -2,11 +2,14 @@ package account_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/fobproject/fob/internal/provision"
 	"github.com/fobproject/fob/internal/provision/account"
+	"github.com/fobproject/fob/internal/secret"
 )
 
 func FuzzURI(f *testing.F) {
@@ -63,6 +66,7 @@ func FuzzList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		accounts, skipped, err := account.ParseList(data)
 		checkFile(t, accounts, skipped, err)
+		account.Sniff(data)
 	})
 }
 
@@ -73,10 +77,41 @@ func checkFile(t *testing.T, accounts []account.Account, skipped []account.Skipp
 		check(t, accounts, skipped)
 		return
 	}
-	if accounts != nil || skipped != nil || !errors.Is(err, provision.ErrFile) {
+	if accounts != nil || skipped != nil || !slices.ContainsFunc([]error{provision.ErrFile, provision.ErrEncrypted, account.ErrPassword},
+		func(is error) bool { return errors.Is(err, is) }) {
 		t.Errorf("got %v, %v, %v", accounts, skipped, err)
 	}
 	checkWords(t, err.Error())
+}
+
+// fuzzExport fuzzes a reader of exports. Nobody knows a password: to try one takes too long.
+func fuzzExport(f *testing.F, parse parser, files ...string) {
+	for _, name := range files {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		asked := 0
+		accounts, skipped, err := parse(data, func() (*secret.Secret, error) {
+			asked++
+			return nil, errors.New("nobody knows")
+		})
+		checkFile(t, accounts, skipped, err)
+		if asked > 1 || asked == 1 && !errors.Is(err, provision.ErrEncrypted) {
+			t.Errorf("asked %d times, and got %v", asked, err)
+		}
+	})
+}
+
+func FuzzAegis(f *testing.F) {
+	fuzzExport(f, account.ParseAegis, "aegis-plain.json", "aegis-encrypted.json")
+}
+
+func FuzzTwoFAS(f *testing.F) {
+	fuzzExport(f, account.ParseTwoFAS, "twofas-plain.2fas", "twofas-encrypted.2fas")
 }
 
 func FuzzRecognise(f *testing.F) {
