@@ -29,7 +29,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob"},
-		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/secret", "internal/recovery/sheet"},
+		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/provision/qr", "internal/secret", "internal/recovery/sheet"},
 		reason: "fob is a client like any other: it knows the daemon by its socket alone; QR images are decoded, and codes printed, where the person is",
 	},
 	{
@@ -56,7 +56,7 @@ var rules = []rule{
 	{
 		of:     []string{"..."},
 		except: []string{"internal/bench"},
-		never:  []string{"internal/testbus", "internal/store/storetest", "internal/archtest", "internal/bench"},
+		never:  []string{"internal/testbus", "internal/store/storetest", "internal/provision/qr/qrtest", "internal/archtest", "internal/bench"},
 		reason: "what serves tests and measurements stays out of the programs",
 	},
 	{
@@ -91,7 +91,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"tray/gtkui"},
-		only:   []string{"tray/...", "internal/client", "internal/api", "internal/provision"},
+		only:   []string{"tray/...", "internal/client", "internal/api", "internal/provision", "internal/provision/qr"},
 		reason: "windows are clients of the socket; they decode QR images because they run where the person is",
 	},
 	{
@@ -126,6 +126,18 @@ var rules = []rule{
 		std:    true,
 		also:   []string{"golang.org/x/crypto/scrypt"},
 		reason: "links and other programs' files are hostile input too; Aegis' passwords need scrypt",
+	},
+	{
+		of:     []string{"internal/provision/qr"},
+		only:   []string{},
+		reason: "pictures are hostile input: what reads them knows neither what the codes are for nor where pictures come from",
+	},
+	{
+		of:     []string{"..."},
+		except: []string{"internal/provision/qr"},
+		never:  []string{"github.com/makiuchi-d/gozxing/..."},
+		tests:  true,
+		reason: "one package adapts gozxing, which may panic on what is no code",
 	},
 	{
 		of:     []string{"internal/client"},

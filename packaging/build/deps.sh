@@ -56,6 +56,8 @@ for group in "$@"; do
 		need dbus-daemon has dbus-daemon
 		need libglib2.0-bin has gdbus
 		need util-linux has setpriv
+		need qrencode has qrencode
+		need zbar-tools has zbarimg
 		;;
 	*)
 		echo "deps.sh: there is no group \"$group\": it is build, demo, test or bench" >&2
