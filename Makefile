@@ -33,6 +33,7 @@ build: go ## build the programs into bin/
 
 demo: go ## show a sign-in from start to end; KEY=1 uses a key that is plugged in
 	@$(deps) build demo
+	@sh packaging/build/vpcd.sh
 	@$(MAKE) --no-print-directory build
 	@KEY='$(KEY)' bash packaging/demo/demo.sh
 

@@ -31,10 +31,10 @@ func (a *app) accountsCmd() *cobra.Command {
 		Long: `List the accounts of other sites whose codes fob codes shows, on the cards that
 are in a reader and in the vault, or change them. An account is named by words
 of its issuer and name, or by its id.`,
-		Example: "  fob accounts\n  fob accounts add\n  fob accounts rename github “GitHub: alice”",
+		Example: "  fob accounts\n  fob accounts add\n  fob accounts rename github alice@example.com",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the accounts", Args: noArgument, RunE: list},
-		a.renameAccountCmd(), a.pinAccountCmd("pin", "Have an account stand before others", true),
+		a.addAccountCmd(), a.importAccountsCmd(), a.renameAccountCmd(), a.pinAccountCmd("pin", "Have an account stand before others", true),
 		a.pinAccountCmd("unpin", "Have an account stand among the others again", false), a.deleteAccountCmd())
 }
 

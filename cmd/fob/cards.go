@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -275,7 +274,13 @@ func (a *app) confirmed(yes bool, what, word string) error {
 		return noTerminal(err, "confirmation", "say --yes")
 	}
 	if string(line) != word {
-		return fmt.Errorf("nothing was changed: %s was not typed: %w", strconv.Quote(word), errStopped)
+		return unconfirmed(word)
 	}
 	return nil
 }
+
+// unconfirmed is errStopped where this word was not typed.
+type unconfirmed string
+
+func (w unconfirmed) Error() string      { return "nothing was changed: " + string(w) + " was not typed" }
+func (unconfirmed) Is(target error) bool { return target == errStopped }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,7 +60,7 @@ func TestCardScripts(t *testing.T) {
 			"fobd": func(ts *testscript.TestScript, _ bool, args []string) { startFobd(ts, bin, args) },
 			"code": wantCode,
 			"calm": awaitCalm,
-			"id":   takeCardID,
+			"xvfb": startX,
 		},
 	})
 }
@@ -101,11 +104,20 @@ func awaitCalm(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// takeCardID is "id VAR": puts the first word of the second line of stdout into VAR.
-func takeCardID(ts *testscript.TestScript, _ bool, args []string) {
-	lines := bytes.Split([]byte(ts.ReadFile("stdout")), []byte("\n"))
-	if len(lines) < 2 || len(bytes.Fields(lines[1])) == 0 {
-		ts.Fatalf("there is no id")
-	}
-	ts.Setenv(args[0], string(bytes.Fields(lines[1])[0]))
+// startX is "xvfb": an X server, as DISPLAY.
+func startX(ts *testscript.TestScript, _ bool, _ []string) {
+	r, w, err := os.Pipe()
+	ts.Check(err)
+	defer r.Close()
+	cmd := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp")
+	cmd.ExtraFiles = []*os.File{w}
+	ts.Check(cmd.Start())
+	_ = w.Close()
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(r).ReadString('\n')
+	ts.Check(err)
+	ts.Setenv("DISPLAY", ":"+strings.TrimSpace(line))
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) codesCmd() *cobra.Command {
-	return &cobra.Command{
+	var toClipboard bool
+	cmd := &cobra.Command{
 		Use:   "codes [QUERY]",
 		Short: "Show the codes that other sites ask for, from your cards and the vault",
 		Long: `Show the codes of your accounts, from every card that is in a reader (a security
@@ -21,14 +22,18 @@ words stand.
 
 Where QUERY finds one account alone, its code is fetched also where that takes a
 touch of the key, or where it counts (HOTP) and is then used up. Otherwise such
-accounts are listed without a code.`,
-		Example: "  fob codes\n  fob codes github\n  fob codes contoso alice",
+accounts are listed without a code. With --copy that code goes into the
+clipboard instead, which is cleared after 30 s if it still holds it.`,
+		Example: "  fob codes\n  fob codes github\n  fob codes --copy contoso alice",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
 			query := strings.Join(args, " ")
+			if toClipboard {
+				return a.copyOne(cmd, c, query)
+			}
 			found, err := c.Codes(cmd.Context(), query)
 			if err != nil {
 				return err
@@ -42,6 +47,35 @@ accounts are listed without a code.`,
 			return a.printCodes(found, query)
 		},
 	}
+	cmd.Flags().BoolVar(&toClipboard, "copy", false, "put the one code that QUERY finds into the clipboard")
+	return cmd
+}
+
+// copyOne puts the code of the one account that query finds into the clipboard.
+func (a *app) copyOne(cmd *cobra.Command, c *client.Client, query string) error {
+	if query == "" {
+		return usagef("say whose code: fob codes --copy QUERY")
+	}
+	if _, err := findClipboard(); err != nil {
+		return err // before a code that counts is used up
+	}
+	_, account, err := a.pickAccount(cmd.Context(), query)
+	if err != nil {
+		return err
+	}
+	account, err = a.oneCode(cmd, c, account)
+	if err != nil {
+		return err
+	}
+	defer account.Code.Wipe()
+	if err := copyCode(cmd.Context(), account.Code); err != nil {
+		return err
+	}
+	text := "Copied: the code of " + title(account) + ". The clipboard is cleared in 30 s."
+	if account.Until != nil {
+		text = fmt.Sprintf("Copied: the code of %s, good for %s. The clipboard is cleared in 30 s.", title(account), left(*account.Until))
+	}
+	return a.said(text)
 }
 
 // mayAsk reports whether an account without a code can be asked for one: the vault's, while it is sealed, cannot.

@@ -93,7 +93,7 @@ trouble, 7 internal, 8 forbidden.`,
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
 	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.cardsCmd(), a.accountsCmd(), a.codesCmd(), a.vaultCmd(),
-		a.verifyCmd(), a.requestsCmd(), a.rememberCmd(), a.unblockCmd(), a.helpdeskCmd(), a.policyCmd(), a.logCmd(), a.versionCmd())
+		a.verifyCmd(), a.requestsCmd(), a.rememberCmd(), a.unblockCmd(), a.helpdeskCmd(), a.policyCmd(), a.logCmd(), a.versionCmd(), a.clearClipboardCmd())
 	return root
 }
 

@@ -29,7 +29,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/fob"},
-		only:   []string{"internal/client", "internal/api", "internal/provision", "internal/provision/qr", "internal/secret", "internal/recovery/sheet"},
+		only:   []string{"internal/client", "internal/api", "internal/provision/...", "internal/secret", "internal/recovery/sheet", "internal/screen"},
 		reason: "fob is a client like any other: it knows the daemon by its socket alone; QR images are decoded, and codes printed, where the person is",
 	},
 	{
@@ -91,7 +91,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"tray/gtkui"},
-		only:   []string{"tray/...", "internal/client", "internal/api", "internal/provision", "internal/provision/qr"},
+		only:   []string{"tray/...", "internal/client", "internal/api", "internal/provision/...", "internal/screen"},
 		reason: "windows are clients of the socket; they decode QR images because they run where the person is",
 	},
 	{

@@ -39,6 +39,8 @@ for group in "$@"; do
 	demo)
 		need fido2-tools has fido2-assert
 		need oathtool has oathtool
+		need pcscd has_pcscd
+		need qrencode has qrencode
 		;;
 	bench)
 		need libpam-oath has_pam_oath
@@ -51,6 +53,9 @@ for group in "$@"; do
 		need oathtool has oathtool
 		need pcscd has_pcscd
 		need yubikey-manager has ykman
+		need qrencode has qrencode
+		need xclip has xclip
+		need xvfb has Xvfb
 		need pskc-utils has pskc2csv
 		need pskctool has pskctool
 		need dbus-daemon has dbus-daemon

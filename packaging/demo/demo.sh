@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A sign-in from start to end, to watch: a private daemon, a key, its registration, a sign-in that is
 # approved by a tap, its receipt, a fob whose code signs in once and not twice, a sign-in that is
-# denied and told to wait, and the log's check. It fails where a step does not end as it says.
+# denied and told to wait, the log's check, and an account that is scanned onto a card. It fails where a
+# step does not end as it says.
 #
 # The fob is made of its seed and oathtool, which shows what a fob's display would.
 #
@@ -49,6 +50,7 @@ run() {
 	command_line "$*"
 	local code=0
 	"$@" 2> >(indent) >"$dir/out" || code=$?
+	wait $! || true # until all that it said is shown
 	[ ! -s "$dir/out" ] || indent <"$dir/out"
 	return $code
 }
@@ -178,5 +180,10 @@ say "${bold}told to wait${plain} (exit code 4)."
 step "7. The record"
 run fob log || fail "the log cannot be read"
 run fob log --verify || fail "the log does not hold"
+
+step "8. A code instead of a phone"
+say "A site shows a QR code for an authenticator app. Your key's OATH applet takes the account; here it is a software card"
+say "under a real pcscd, in a corner of its own that nothing outside can reach."
+fob-virtual readers -- bash packaging/demo/card.sh "$dir" </dev/null > >(indent) 2>&1 || fail "the account could not be put onto the card, or its code is not oathtool's"
 
 printf '\n%sThat was all of it.%s Nothing is left behind. README.md says how to use it for real.\n' "$bold" "$plain"
