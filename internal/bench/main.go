@@ -106,7 +106,7 @@ var parts = []struct {
 	name string
 	rows func(context.Context, options, string) ([]Row, error)
 }{
-	{"tap", tapRows}, {"code", codeRows}, {"cards", cardRows}, {"users", userRows}, {"event", eventRows}, {"flood", floodRows},
+	{"tap", tapRows}, {"code", codeRows}, {"cards", cardRows}, {"qr", qrRows}, {"users", userRows}, {"event", eventRows}, {"flood", floodRows},
 	{"log", logRows}, {"policy", policyRows}, {"store", storeRows}, {"daemon", daemonRows},
 }
 
