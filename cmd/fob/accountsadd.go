@@ -38,9 +38,9 @@ func (a *app) addAccountCmd() *cobra.Command {
 		Use:   "add [- | --image FILE ... | --clipboard]",
 		Short: "Add an account, from a site's QR code or secret",
 		Long: `Add an account for a site that asks for codes. The site shows a QR code where it
-says “authenticator app”: save or copy a picture of it, or paste what it says (an
-otpauth:// link), or type the secret that the site shows beside it. With “-” the
-link is read from standard input.
+says “authenticator app”: save or copy a picture of it, or paste what it says
+(an otpauth:// link), or type the secret that the site shows beside it. With “-”
+the link is read from standard input.
 
 The account goes onto the card that is in a reader, or into the vault where
 there is none; --on says otherwise, and may stand more than once: with a second
