@@ -1,5 +1,5 @@
-// Command fob asks the daemon and shows what it says: status, keys, sign-in methods, requests and
-// the log; and it is where PINs, codes and passphrases are typed. It decides nothing by itself.
+// Command fob asks the daemon and shows what it says: status, keys, sign-in methods, requests, the
+// log, and codes for other sites; and it is where PINs, codes and passphrases are typed. It decides nothing by itself.
 package main
 
 import (
@@ -69,17 +69,19 @@ func (a *app) root() *cobra.Command {
 		Short: "Sign in with a security key or a token, and see who asks",
 		Long: `fob talks to Fob's daemon, fobd: it shows and registers security keys and
 hardware tokens, asks for approval by a tap on a key or a token's code, approves
-what is asked from elsewhere, and lists what was decided.
+what is asked from elsewhere, lists what was decided, and shows the codes that
+other sites ask for.
 
 The daemon is the one that --socket names, or else FOB_SOCKET (not for root);
 else the system's where one is installed, else your own.
 
 Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage, 3
-no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's or token's
-trouble, 7 internal, 8 forbidden.`,
+no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's, card's or
+token's trouble, 7 internal, 8 forbidden.`,
 		Example: `  fob methods add key --name Blue
   fob verify --service mailer --timeout 30s
-  fob requests`,
+  fob requests
+  fob codes`,
 		Args:              cobra.NoArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
