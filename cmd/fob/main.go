@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,8 @@ type app struct {
 
 	socket string
 	json   bool
+	// own asks for the user's own daemon, also where the machine has one: codes, accounts and cards are there alone.
+	own bool
 	// begun is set once the command line was understood: errors before that are usage errors.
 	begun  bool
 	daemon *client.Client
@@ -73,7 +76,8 @@ what is asked from elsewhere, lists what was decided, and shows the codes that
 other sites ask for.
 
 The daemon is the one that --socket names, or else FOB_SOCKET (not for root);
-else the system's where one is installed, else your own.
+else the system's where one is installed, else your own. Codes, accounts and
+cards are your own daemon's.
 
 Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage, 3
 no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's, card's or
@@ -86,7 +90,7 @@ token's trouble, 7 internal, 8 forbidden.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { a.begun = true; return noneEmpty(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { a.begun, a.own = true, isOwn(cmd); return noneEmpty(cmd) },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetOut(a.out)
@@ -99,10 +103,22 @@ token's trouble, 7 internal, 8 forbidden.`,
 	return root
 }
 
+// isOwn reports whether a command is about what a user's own daemon alone has.
+func isOwn(cmd *cobra.Command) bool {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if slices.Contains([]string{"cards", "accounts", "codes"}, cmd.Name()) {
+			return true
+		}
+	}
+	return false
+}
+
 // client is the daemon's client, made when it is first needed.
 func (a *app) client() (*client.Client, error) {
 	if a.daemon == nil {
-		c, err := client.New(a.config(a.socket))
+		config := a.config(a.socket)
+		config.Own = a.own
+		c, err := client.New(config)
 		if err != nil {
 			return nil, err
 		}

@@ -31,6 +31,8 @@ const maxSocketPath = 107
 type Config struct {
 	// Socket is a path that the person named; it wins over everything else.
 	Socket string
+	// Own asks for the user's own instance, also where a system one is installed: for what that one has nothing of.
+	Own bool
 	// UID is the effective user id of the one who asks.
 	UID uint32
 	// Getenv reads the environment; FOB_SOCKET counts for nothing where UID is 0.
@@ -56,7 +58,7 @@ func Default(socket string) Config {
 }
 
 // Locate finds the path of the daemon's socket: the one that was named, FOB_SOCKET (not for root),
-// the system instance's if one is installed, else the user's own. Where a system instance is
+// the system instance's if one is installed and Own is not set, else the user's own. Where a system instance is
 // installed there is no falling back to a user's. It does not connect.
 func (c Config) Locate() (string, error) {
 	path, err := c.pick()
@@ -79,14 +81,17 @@ func (c Config) pick() (string, error) {
 			return path, nil
 		}
 	}
-	if exists(c.SystemSocket) || exists(c.SystemState) {
+	if !c.Own && (exists(c.SystemSocket) || exists(c.SystemState)) {
 		return c.SystemSocket, nil
 	}
 	if dir := c.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "fob", socketName), nil
 	}
-	return "", fmt.Errorf("%w: no system instance is installed and XDG_RUNTIME_DIR is not set. Name its socket with --socket PATH%s",
-		ErrNoDaemon, c.ignored())
+	none := "no system instance is installed and "
+	if c.Own {
+		none = "this is your own daemon's to do, and "
+	}
+	return "", fmt.Errorf("%w: %sXDG_RUNTIME_DIR is not set. Name its socket with --socket PATH%s", ErrNoDaemon, none, c.ignored())
 }
 
 // checkFile looks at the socket before it is connected to: for root its owner must be root or the

@@ -30,12 +30,15 @@ func TestLocate(t *testing.T) {
 		"ignores FOB_SOCKET for root":                     {"", 0, map[string]string{"FOB_SOCKET": "/env", "XDG_RUNTIME_DIR": "/run/user/0"}, none, "/run/user/0/fob/fob.sock"},
 		"takes the system instance where it is installed": {"", 1000, map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}, installed, none},
 		"takes the user's own otherwise":                  {"", 1000, map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}, none, "/run/user/1000/fob/fob.sock"},
-		"ignores a runtime folder that is not absolute":   {"", 1000, map[string]string{"XDG_RUNTIME_DIR": "run"}, none, ""},
-		"says when there is nowhere to look":              {"", 1000, nil, none, ""},
-		"refuses a path that no socket can have":          {"/" + strings.Repeat("x", 107), 1000, nil, none, ""},
+		"for what the user's own has alone takes that also where a system instance is installed": {"", 1000, map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}, installed, "/run/user/1000/fob/fob.sock"},
+		"for what the user's own has alone takes FOB_SOCKET first":                               {"", 1000, map[string]string{"FOB_SOCKET": "/env"}, installed, "/env"},
+		"ignores a runtime folder that is not absolute":                                          {"", 1000, map[string]string{"XDG_RUNTIME_DIR": "run"}, none, ""},
+		"says when there is nowhere to look":                                                     {"", 1000, nil, none, ""},
+		"refuses a path that no socket can have":                                                 {"/" + strings.Repeat("x", 107), 1000, nil, none, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := Config{Socket: c.socket, UID: c.uid, Getenv: func(k string) string { return c.env[k] }, SystemSocket: none, SystemState: c.state}
+			cfg.Own = strings.HasPrefix(name, "for what the user's own has alone")
 			got, err := cfg.Locate()
 			if got != c.want || (c.want == "") != errors.Is(err, ErrNoDaemon) {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)

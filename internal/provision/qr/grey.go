@@ -163,11 +163,6 @@ func (g *grey) threshold() {
 	})
 }
 
-// over is by how much the pixel is brighter than its threshold.
-func (g *grey) over(x, y int) int {
-	return int(g.pix[y*g.w+x]) - int(g.thr[y/block*g.bw+x/block])
-}
-
 // at is the brightness between pixels, (0, 0) being the upper left corner of the first; beyond the
 // picture, that of its edge.
 func (g *grey) at(x, y float64) float64 {
