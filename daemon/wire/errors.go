@@ -191,6 +191,7 @@ var table = []row{
 	{fido.ErrCancelled, api.CodeCallerGone, ""},
 
 	{codes.ErrNoCard, api.CodeNoCard, ""},
+	{codes.ErrTwins, api.CodeConflict, ""},
 	{codes.ErrWhere, api.CodeBadRequest, ""},
 	{codes.ErrTouch, api.CodeBadRequest, ""},
 	{account.ErrNotFound, api.CodeNotFound, ""},

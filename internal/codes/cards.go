@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/secret"
@@ -72,12 +73,17 @@ func (b *Book) look(ctx context.Context) ([]card.Found, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.seen)
-	for _, f := range found {
-		if f.ID != "" {
+	for i, f := range found {
+		if f.ID != "" && twin(found, i) < 0 {
 			b.seen[f.ID] = f.Reader
 		}
 	}
 	return found, nil
+}
+
+// twin finds another card with the id of the i-th; -1 if there is none.
+func twin(found []card.Found, i int) int {
+	return slices.IndexFunc(found, func(f card.Found) bool { return f.ID == found[i].ID && f.Reader != found[i].Reader })
 }
 
 // knownKeys gives copies of the access keys that are known: from this run, and from the vault while it is open.
@@ -136,7 +142,10 @@ func (b *Book) where(ctx context.Context, id card.ID) (card.Found, error) {
 	if err != nil {
 		return card.Found{}, err
 	}
-	for _, f := range all {
+	for i, f := range all {
+		if f.ID == id && twin(all, i) >= 0 {
+			return card.Found{}, ErrTwins
+		}
 		if f.ID == id {
 			return f, nil
 		}

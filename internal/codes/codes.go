@@ -30,8 +30,10 @@ import (
 // What may become of a call, besides the errors of account, card, ykoath and vault.
 var (
 	ErrNoCard = errors.New("there is no such card in a reader: see “fob cards”")
-	ErrWhere  = errors.New("an account goes into the vault, or onto cards by their ids, each named once")
-	ErrTouch  = errors.New("a key or card can want a touch at each code, the vault cannot")
+	// ErrTwins says that an id does not tell which card is meant.
+	ErrTwins = errors.New("two cards that are in readers have the same id: take one of them out")
+	ErrWhere = errors.New("an account goes into the vault, or onto cards by their ids, each named once")
+	ErrTouch = errors.New("a key or card can want a touch at each code, the vault cannot")
 	// ErrHalf says that an account is on some of the cards that it was meant for, and could not be taken off again.
 	ErrHalf = errors.New("the account could not be written everywhere, nor taken back")
 )
@@ -389,6 +391,12 @@ func (b *Book) accountOn(found []card.Found, on card.ID, raw []byte) (f card.Fou
 		if x.ID != on {
 			wipeAccounts(x)
 			continue
+		}
+		if f.ID == on {
+			for _, y := range found {
+				wipeAccounts(y)
+			}
+			return card.Found{}, card.Account{}, ErrTwins
 		}
 		f, err = x, x.Why()
 		if err == nil {

@@ -439,3 +439,29 @@ func TestACardThatMoves(t *testing.T) {
 		t.Errorf("in the other reader the card has %v", all)
 	}
 }
+
+// An id that two cards have names neither.
+func TestTwins(t *testing.T) {
+	d := open(t)
+	path := filepath.Join(t.TempDir(), "card")
+	_, id := d.insert(reader.FirstPort, soft.Options{StateFile: path})
+	d.add(totp("me"), id)
+	account := d.find(id)
+	d.insert(reader.SecondPort, soft.Options{StateFile: path})
+	ctx := t.Context()
+	if l, err := d.Codes(ctx, ""); err != nil || len(l.Accounts) != 2 {
+		t.Errorf("the codes are %+v, %v", l, err)
+	}
+	_, addErr := d.Add(ctx, totp("you"), []string{id})
+	_, renameErr := d.Rename(ctx, account, "Site", "you")
+	_, codeErr := d.Code(ctx, account, nil)
+	_, resetErr := d.ResetCard(ctx, card.ID(id))
+	for what, err := range map[string]error{
+		"add": addErr, "rename": renameErr, "code": codeErr, "reset": resetErr, "delete": d.Delete(ctx, account),
+		"password": d.SetCardPassword(ctx, card.ID(id), secret.New([]byte("correct horse"))),
+	} {
+		if !errors.Is(err, codes.ErrTwins) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
