@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fobproject/fob/internal/account"
+	"github.com/fobproject/fob/internal/caller"
 	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/secret"
@@ -39,6 +40,12 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 	}
 	raw, err := ykoath.FormatID(n.Issuer, n.Name, n.Kind, n.Period)
 	if slices.ContainsFunc(on, isCard) && err != nil {
+		return nil, err
+	}
+	// What is taken back must be what this call wrote: nothing of the name may be there before, from here or meanwhile.
+	b.adding.Lock()
+	defer b.adding.Unlock()
+	if err := b.freeOn(ctx, raw, on); err != nil {
 		return nil, err
 	}
 	var written []card.ID
@@ -84,6 +91,35 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 		return nil, undo(err)
 	}
 	return ids, nil
+}
+
+// freeOn fails unless every card among places is there and open, and has no account of the id raw.
+func (b *Book) freeOn(ctx context.Context, raw string, places []string) error {
+	if !slices.ContainsFunc(places, isCard) {
+		return nil
+	}
+	found, err := b.look(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		wipeAccounts(f)
+	}
+	for _, place := range places {
+		if !isCard(place) {
+			continue
+		}
+		f, _, err := b.accountOn(found, card.ID(place), []byte(raw))
+		switch {
+		case err == nil:
+			return fmt.Errorf("%s: %w", caller.Clean(f.Reader), ykoath.ErrExists)
+		case errors.Is(err, ErrNoCard) || errors.Is(err, ErrTwins):
+			return err
+		case !errors.Is(err, ykoath.ErrNoAccount):
+			return fmt.Errorf("%s: %w", caller.Clean(f.Reader), err)
+		}
+	}
+	return nil
 }
 
 // mayBeThere reports whether a failed Put may have reached the card: one that the card, or fob-helper, refused did not.

@@ -56,9 +56,10 @@ type Config struct {
 // Book is the accounts and codes of one user. It is safe for concurrent use.
 type Book struct {
 	Config
-	mu   sync.Mutex
-	keys map[card.ID]*secret.Secret // of cards that were unlocked
-	seen map[card.ID]string         // the reader in which a card was last
+	adding sync.Mutex // held while an account is added
+	mu     sync.Mutex
+	keys   map[card.ID]*secret.Secret // of cards that were unlocked
+	seen   map[card.ID]string         // the reader in which a card was last
 }
 
 // Open makes a Book.

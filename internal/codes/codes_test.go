@@ -222,7 +222,7 @@ func TestAllOrNone(t *testing.T) {
 		t.Errorf("with a full card: %v, %v", ids, err)
 	}
 	d.Delete(t.Context(), d.find(two))
-	for step := range 3 { // SELECT, LIST, PUT: the card itself does not tell whether PUT was done
+	for step := range 5 { // SELECT, CALCULATE ALL; SELECT, LIST, PUT: the card itself does not tell whether PUT was done
 		bad.SetFault(soft.Fault6F00, step)
 		if ids, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault, two}); err == nil {
 			t.Errorf("with a card that fails at step %d: %v", step, ids)
@@ -437,6 +437,21 @@ func TestACardThatMoves(t *testing.T) {
 	d.add(totp("me"), id)
 	if all := d.shown(); all[id+" me"] == "" {
 		t.Errorf("in the other reader the card has %v", all)
+	}
+}
+
+// What is taken back is never an account that was there before.
+func TestAnAccountThatWasThere(t *testing.T) {
+	d := open(t)
+	_, one := d.insert(reader.FirstPort, soft.Options{})
+	d.add(totp("me"), one)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := d.Add(gone, totp("me"), []string{one}); err == nil {
+		t.Error("added for a client that is gone")
+	}
+	if all := d.shown(); all[one+" me"] == "" {
+		t.Errorf("then there are %v", all)
 	}
 }
 
