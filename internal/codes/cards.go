@@ -269,6 +269,7 @@ func (b *Book) SetCardPassword(ctx context.Context, id card.ID, password *secret
 	if err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx) // the card has it, also where the client is gone
 	if key == nil {
 		if err := b.ForgetCard(ctx, id); err != nil {
 			return err
@@ -293,5 +294,6 @@ func (b *Book) ResetCard(ctx context.Context, id card.ID) (card.ID, error) {
 		return "", err
 	}
 	b.forgetPlace(id)
+	ctx = context.WithoutCancel(ctx)
 	return now, errors.Join(b.ForgetCard(ctx, id), b.note(ctx, kindResetCard, "reset the card "+string(id)+", which is "+string(now)+" now", nil))
 }

@@ -236,7 +236,7 @@ func (b *Book) Rename(ctx context.Context, id, issuer, name string) (string, err
 		return "", err
 	}
 	now := cardAccountID(on, []byte(next))
-	return now, b.note(ctx, kindRenameAccount, "renamed "+Account{Issuer: a.Issuer, Name: a.Name}.Title()+" to "+to, func(tx *store.Tx) error {
+	return now, b.note(context.WithoutCancel(ctx), kindRenameAccount, "renamed "+Account{Issuer: a.Issuer, Name: a.Name}.Title()+" to "+to, func(tx *store.Tx) error {
 		return movePin(tx, id, now)
 	})
 }
@@ -260,7 +260,7 @@ func (b *Book) Delete(ctx context.Context, id string) error {
 	if err := b.on(ctx, on, func(t card.Target) error { return b.Cards.Delete(ctx, t, bytes.Clone(raw)) }); err != nil {
 		return err
 	}
-	return b.note(ctx, kindDeleteAccount, "deleted "+Account{Issuer: a.Issuer, Name: a.Name}.Title()+" from the card "+string(on), func(tx *store.Tx) error {
+	return b.note(context.WithoutCancel(ctx), kindDeleteAccount, "deleted "+Account{Issuer: a.Issuer, Name: a.Name}.Title()+" from the card "+string(on), func(tx *store.Tx) error {
 		return setPin(tx, id, false)
 	})
 }

@@ -166,6 +166,9 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 	mine, problem, err := b.vaultAccounts(query, codes)
 	<-asked
 	if err != nil {
+		for _, f := range found {
+			wipeAccounts(f)
+		}
 		return Listing{}, err
 	}
 	l.Accounts = mine

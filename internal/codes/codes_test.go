@@ -480,3 +480,56 @@ func TestTwins(t *testing.T) {
 		}
 	}
 }
+
+// leaver is a Runner whose client leaves as soon as an operation of the name is done.
+type leaver struct {
+	card.Runner
+	op    string
+	leave func()
+}
+
+func (l *leaver) Run(ctx context.Context, c helper.Call, result any) error {
+	err := l.Runner.Run(ctx, c, result)
+	if c.Op == l.op {
+		l.leave()
+	}
+	return err
+}
+
+// What was done on a card stands in the log, and is known, also where the client left meanwhile.
+func TestAClientThatLeaves(t *testing.T) {
+	d := open(t)
+	_, id := d.insert(reader.FirstPort, soft.Options{})
+	account := d.add(totp("me"), id)[0]
+	path, _ := program()
+	pool := helper.NewPool(helper.Options{Path: path})
+	defer pool.Close()
+	gone := func(op string) context.Context {
+		ctx, leave := context.WithCancel(t.Context())
+		d.cards = card.NewCards(&leaver{pool, op, leave})
+		d.Cards = d.cards
+		return ctx
+	}
+	if err := d.SetCardPassword(gone("card.password"), card.ID(id), secret.New([]byte("correct horse"))); err != nil {
+		t.Errorf("password: %v", err)
+	}
+	if all := d.shown(); len(all) != 1 {
+		t.Errorf("with a password it shows %v", all)
+	}
+	next, err := d.Rename(gone("card.rename"), account, "Site", "you")
+	if err != nil {
+		t.Errorf("rename: %v", err)
+	}
+	if err := d.Delete(gone("card.delete"), next); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if _, err := d.ResetCard(gone("card.reset"), card.ID(id)); err != nil {
+		t.Errorf("reset: %v", err)
+	}
+	text := strings.Join(d.notes, "\n")
+	for _, want := range []string{"set the password", "renamed Site: me to Site: you", "deleted Site: you", "reset the card"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not noted: %s", want, text)
+		}
+	}
+}
