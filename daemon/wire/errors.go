@@ -211,6 +211,7 @@ var table = []row{
 	{card.ErrCancelled, api.CodeCallerGone, ""},
 	{ykoath.ErrNoApplet, api.CodeCardFailed, ""},
 	{ykoath.ErrLocked, api.CodeCardLocked, ""},
+	{ykoath.ErrNoPassword, api.CodeBadRequest, ""},
 	{ykoath.ErrPassword, api.CodeCardPassword, ""},
 	{ykoath.ErrFull, api.CodeCardFull, ""},
 	{ykoath.ErrNoAccount, api.CodeNotFound, ""},

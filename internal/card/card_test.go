@@ -182,6 +182,9 @@ func TestPassword(t *testing.T) {
 	if err := cards.Put(t.Context(), c, account("a")); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := cards.Unlock(t.Context(), c, secretOf("x")); !errors.Is(err, ykoath.ErrNoPassword) {
+		t.Errorf("without a password: %v", err)
+	}
 	if _, err := cards.SetPassword(t.Context(), c, secret.New([]byte("correct horse"))); err != nil {
 		t.Fatal(err)
 	}

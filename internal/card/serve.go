@@ -43,6 +43,9 @@ func Handlers(c Connector) map[string]helper.Handler {
 			return key.Reveal(), s.SetKey(ctx, key)
 		}),
 		opUnlock: locked(c, func(ctx context.Context, s *ykoath.Session, a unlockArgs) ([]byte, error) {
+			if !s.Password() {
+				return nil, ykoath.ErrNoPassword
+			}
 			key, err := s.DeriveKey(secret.New(a.Password))
 			if err != nil {
 				return nil, err
@@ -157,7 +160,7 @@ var names = map[string]error{
 	"FOB_CARD_NO_APPLET": ykoath.ErrNoApplet, "FOB_CARD_LOCKED": ykoath.ErrLocked, "FOB_CARD_PASSWORD": ykoath.ErrPassword,
 	"FOB_CARD_FULL": ykoath.ErrFull, "FOB_CARD_NO_ACCOUNT": ykoath.ErrNoAccount, "FOB_CARD_EXISTS": ykoath.ErrExists,
 	"FOB_CARD_TOUCH": ykoath.ErrTouch, "FOB_CARD_TOO_OLD": ykoath.ErrTooOld, "FOB_CARD_PARAMS": ykoath.ErrParams,
-	"FOB_CARD_NONSENSE": ykoath.ErrNonsense,
+	"FOB_CARD_NONSENSE": ykoath.ErrNonsense, "FOB_CARD_NO_PASSWORD": ykoath.ErrNoPassword,
 }
 
 // report makes of an error what is sent to fobd.

@@ -97,7 +97,8 @@ func (b *Book) knownKeys() map[card.ID]*secret.Secret {
 				}
 				key, err := sealer.Open(item.Key, item.Value.Sealed)
 				if err != nil {
-					return err
+					b.Log.Warn("a card's remembered password cannot be read: unlock the card again", "card", string(item.Key), "error", err)
+					continue
 				}
 				keys[card.ID(item.Key)] = key
 			}

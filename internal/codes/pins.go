@@ -28,7 +28,7 @@ func (b *Book) Pin(ctx context.Context, id string, first bool) error {
 			if err != nil {
 				return err
 			}
-			if len(all) >= maxPins {
+			if len(all) >= maxPins && !all[id] {
 				return account.ErrFull
 			}
 		}

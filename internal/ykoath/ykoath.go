@@ -52,16 +52,17 @@ const propertyTouch = 0x02
 
 // What may become of an exchange.
 var (
-	ErrNoApplet  = errors.New("this card has no OATH applet")
-	ErrLocked    = errors.New("this card has a password: open it with “fob cards unlock”")
-	ErrPassword  = errors.New("that is not this card's password")
-	ErrFull      = errors.New("this card is full")
-	ErrNoAccount = errors.New("there is no such account on this card")
-	ErrExists    = errors.New("there is an account of this name on this card already")
-	ErrTouch     = errors.New("the key was not touched in time")
-	ErrTooOld    = errors.New("this card's version cannot do that")
-	ErrParams    = errors.New("a card cannot hold such an account")
-	ErrNonsense  = errors.New("the card answers something that makes no sense")
+	ErrNoApplet   = errors.New("this card has no OATH applet")
+	ErrLocked     = errors.New("this card has a password: open it with “fob cards unlock”")
+	ErrPassword   = errors.New("that is not this card's password")
+	ErrNoPassword = errors.New("this card has no password, and is open")
+	ErrFull       = errors.New("this card is full")
+	ErrNoAccount  = errors.New("there is no such account on this card")
+	ErrExists     = errors.New("there is an account of this name on this card already")
+	ErrTouch      = errors.New("the key was not touched in time")
+	ErrTooOld     = errors.New("this card's version cannot do that")
+	ErrParams     = errors.New("a card cannot hold such an account")
+	ErrNonsense   = errors.New("the card answers something that makes no sense")
 )
 
 // StatusError is a status word that the card ended an exchange with and that has no error of its own.
