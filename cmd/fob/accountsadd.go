@@ -23,6 +23,7 @@ import (
 // adding is what the command line says of accounts that are to be added.
 type adding struct {
 	images  []string
+	screen  bool
 	copied  bool   // it is in the clipboard
 	account string // words of the one that is meant, of several
 	all     bool
@@ -35,12 +36,12 @@ type adding struct {
 func (a *app) addAccountCmd() *cobra.Command {
 	var w adding
 	cmd := &cobra.Command{
-		Use:   "add [- | --image FILE ... | --clipboard]",
+		Use:   "add [- | --image FILE ... | --screen | --clipboard]",
 		Short: "Add an account, from a site's QR code or secret",
 		Long: `Add an account for a site that asks for codes. The site shows a QR code where it
-says “authenticator app”: save or copy a picture of it, or paste what it says
-(an otpauth:// link), or type the secret that the site shows beside it. With “-”
-the link is read from standard input.
+says “authenticator app”: have it read off the screen, out of a picture or out
+of the clipboard, or paste what it says (an otpauth:// link), or type the secret
+that the site shows beside it. With “-” the link is read from standard input.
 
 The account goes onto the card that is in a reader, or into the vault where
 there is none; --on says otherwise, and may stand more than once: with a second
@@ -51,7 +52,7 @@ than once.
 
 The first code is shown, to be typed into the site; at a terminal also the
 second, where the site asks for two.`,
-		Example: "  fob accounts add --clipboard\n  fob accounts add --image qr.png --on vault\n  fob accounts add --on 'Yubico YubiKey OTP+FIDO+CCID 00 00' --on vault",
+		Example: "  fob accounts add --screen\n  fob accounts add --image qr.png --on vault\n  fob accounts add --on 'Yubico YubiKey OTP+FIDO+CCID 00 00' --on vault",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
 				return usagef("a link is never given on the command line, where others can read it: use “-” and standard input, or paste it when asked")
@@ -62,6 +63,7 @@ second, where the site asks for two.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&w.images, "image", nil, "read the QR code out of this picture `file`")
+	f.BoolVar(&w.screen, "screen", false, "read the QR code off the screen")
 	f.BoolVar(&w.copied, "clipboard", false, "read the QR code, or the link, out of the clipboard")
 	f.StringVar(&w.account, "account", "", "of several accounts take the one with these `words`")
 	f.BoolVar(&w.all, "all", false, "of several accounts take all")
@@ -73,8 +75,8 @@ second, where the site asks for two.`,
 }
 
 func (a *app) addAccounts(cmd *cobra.Command, w adding, stdin bool) error {
-	if count(len(w.images) > 0, w.copied, stdin) > 1 {
-		return usagef("take one of -, --image and --clipboard")
+	if count(len(w.images) > 0, w.screen, w.copied, stdin) > 1 {
+		return usagef("take one of -, --image, --screen and --clipboard")
 	}
 	if w.all && (w.account != "" || w.name != "" || w.issuer != "") {
 		return usagef("--all takes several accounts as they are: leave out --account, --name and --issuer")
@@ -142,6 +144,12 @@ func (a *app) findAccounts(ctx context.Context, w adding, stdin bool) ([]account
 			all = append(all, texts...)
 		}
 		return a.readLinks(all, "in the picture")
+	case w.screen:
+		texts, err := readScreen(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return a.readLinks(texts, "on the screen")
 	case w.copied:
 		texts, err := readClipboard(ctx)
 		if err != nil {
@@ -223,7 +231,7 @@ func (a *app) typedAccount() ([]account.Account, error) {
 	defer a.askedAll()
 	text, err := a.ask("Paste the otpauth:// link, or type the secret that the site shows", false)
 	if err != nil {
-		return nil, noTerminal(err, "link", "give it on standard input with “-”, or take --image or --clipboard")
+		return nil, noTerminal(err, "link", "give it on standard input with “-”, or take --image, --screen or --clipboard")
 	}
 	defer clear(text)
 	if account.Recognise(text) != account.QROther || bytes.Contains(text, []byte("://")) {

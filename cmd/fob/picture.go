@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/fobproject/fob/internal/client"
 	"github.com/fobproject/fob/internal/provision/qr"
+	display "github.com/fobproject/fob/internal/screen"
 )
 
 // readPicture gives what the QR codes in a picture say.
@@ -21,6 +23,27 @@ func readPicture(ctx context.Context, path string) ([][]byte, error) {
 		return nil, usagef("%s: %v", client.Show(path), err)
 	}
 	return texts(codes), err
+}
+
+// screenTime is how long the screen may take: where the desktop asks the person, they have to answer.
+const screenTime = 2 * time.Minute
+
+// readScreen gives what the QR codes on all monitors say.
+func readScreen(ctx context.Context) (all [][]byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, screenTime)
+	defer cancel()
+	pictures, err := display.Grab(ctx)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	for _, picture := range pictures {
+		codes, err := qr.Find(ctx, picture)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, texts(codes)...)
+	}
+	return all, nil
 }
 
 func texts(codes []qr.Code) (all [][]byte) {

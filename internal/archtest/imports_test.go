@@ -62,7 +62,7 @@ var rules = []rule{
 	{
 		of:     []string{"daemon/..."},
 		only:   []string{"daemon/...", "internal/...", "packaging/dbus"},
-		never:  []string{"internal/client", "internal/provision/..."},
+		never:  []string{"internal/client", "internal/provision/...", "internal/screen"},
 		reason: "the daemon is put together from internal packages; it is nobody's client, and decodes no images",
 	},
 	{
@@ -131,6 +131,24 @@ var rules = []rule{
 		of:     []string{"internal/provision/qr"},
 		only:   []string{},
 		reason: "pictures are hostile input: what reads them knows neither what the codes are for nor where pictures come from",
+	},
+	{
+		of:     []string{"internal/screen"},
+		only:   []string{"internal/provision/qr"},
+		reason: "what takes pictures of the screen knows the desktop alone, and decodes the portal's files as all pictures are",
+	},
+	{
+		of:     []string{"cmd/...", "tray/gtkui", "internal/..."},
+		except: []string{"internal/screen", "internal/client", "internal/testbus", "internal/bench"},
+		never:  []string{"github.com/godbus/dbus/..."},
+		reason: "beside the daemon, D-Bus is spoken to authorize a caller and to take a picture of the screen, and nowhere else",
+	},
+	{
+		of:     []string{"..."},
+		except: []string{"internal/screen"},
+		never:  []string{"github.com/jezek/xgb/..."},
+		tests:  true,
+		reason: "one package speaks to the X server",
 	},
 	{
 		of:     []string{"..."},

@@ -41,14 +41,15 @@ type Code struct {
 // Read reads a picture (PNG, JPEG, GIF's first frame, WebP, BMP) and finds its codes, as Find does. Its
 // errors wrap ErrNoPicture, ErrTooLarge, or what r or ctx said.
 func Read(ctx context.Context, r io.Reader) ([]Code, error) {
-	img, err := decode(ctx, r)
+	img, err := Decode(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return Find(ctx, img)
 }
 
-func decode(ctx context.Context, r io.Reader) (img image.Image, err error) {
+// Decode reads a picture as Read does.
+func Decode(ctx context.Context, r io.Reader) (img image.Image, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	defer clear(b)
 	if err == nil {
