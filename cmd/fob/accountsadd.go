@@ -309,7 +309,7 @@ func (a *app) places(ctx context.Context, on []string) (*client.Client, []place,
 		return nil, nil, err
 	}
 	cards, err := c.Cards(ctx)
-	if err != nil {
+	if err != nil && !isCode(err, api.CodeNoCardService) { // without it there are none
 		return nil, nil, err
 	}
 	vault := place{api.AccountVault, "the vault"}

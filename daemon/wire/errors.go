@@ -199,7 +199,7 @@ var table = []row{
 	{account.ErrBadName, api.CodeBadRequest, ""},
 	{account.ErrFull, api.CodeConflict, ""},
 	{account.ErrSeed, api.CodeBadRequest, ""},
-	{card.ErrNoService, api.CodeCardFailed, ""},
+	{card.ErrNoService, api.CodeNoCardService, ""},
 	{card.ErrBusy, api.CodeCardBusy, ""},
 	{card.ErrGone, api.CodeNoCard, ""},
 	{card.ErrOther, api.CodeNoCard, ""},

@@ -74,6 +74,7 @@ const (
 	CodeLogBroken     Code = "log_broken"
 	CodeNumberWrong   Code = "number_wrong"
 	CodeNoCard        Code = "no_card"
+	CodeNoCardService Code = "no_card_service"
 	CodeCardBusy      Code = "card_busy"
 	CodeCardFailed    Code = "card_failed"
 	CodeCardBadAnswer Code = "card_bad_answer"
@@ -175,6 +176,7 @@ var meanings = map[Code]Meaning{
 	CodeLogBroken:     {409, busPrefix + "LogBroken", ExitInternal},
 	CodeNumberWrong:   {403, busPrefix + "NumberWrong", ExitDenied},
 	CodeNoCard:        {404, busPrefix + "NoCard", ExitNotFound},
+	CodeNoCardService: {503, busPrefix + "NoCardService", ExitDevice},
 	CodeCardBusy:      {409, busPrefix + "CardBusy", ExitDevice},
 	CodeCardFailed:    {502, busPrefix + "CardFailed", ExitDevice},
 	CodeCardBadAnswer: {502, busPrefix + "CardBadAnswer", ExitDevice},
