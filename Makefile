@@ -40,6 +40,7 @@ demo: go ## show a sign-in from start to end; KEY=1 uses a key that is plugged i
 test: go ## run every test, with the race detector
 	@$(deps) build test
 	@sh packaging/build/vpcd.sh
+	go test $(TESTFLAGS) ./internal/provision/qr # in full: the race detector takes ten times as long with pictures
 	go test -race $(TESTFLAGS) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
 lint: go ## gofmt, go vet, staticcheck, govulncheck and the architecture tests

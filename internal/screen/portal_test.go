@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -123,20 +124,20 @@ func TestGrabAsksThePortal(t *testing.T) {
 	t.Run("and believes nobody else", func(t *testing.T) {
 		dir, other := t.TempDir(), t.TempDir()
 		right, wrong := picture(t, dir, "right"), picture(t, other, "wrong")
-		var stranger *dbus.Conn
+		var stranger atomic.Pointer[dbus.Conn]
 		wayland(t, func(conn *dbus.Conn, to string, request dbus.ObjectPath) {
 			// To everybody, and to the one who asked.
-			respond(stranger, request, 0, map[string]any{"uri": uriOf(wrong)})
+			respond(stranger.Load(), request, 0, map[string]any{"uri": uriOf(wrong)})
 			m := &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
 				dbus.FieldPath: dbus.MakeVariant(request), dbus.FieldInterface: dbus.MakeVariant("org.freedesktop.portal.Request"),
 				dbus.FieldMember: dbus.MakeVariant("Response"), dbus.FieldDestination: dbus.MakeVariant(to),
 				dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(uint32(0), map[string]dbus.Variant{})),
 			}, Body: []any{uint32(0), map[string]dbus.Variant{"uri": dbus.MakeVariant(uriOf(wrong))}}}
-			stranger.Send(m, nil)
+			stranger.Load().Send(m, nil)
 			time.Sleep(100 * time.Millisecond)
 			respond(conn, request, 0, map[string]any{"uri": uriOf(right)})
 		})
-		stranger = connect(t, os.Getenv("DBUS_SESSION_BUS_ADDRESS"))
+		stranger.Store(connect(t, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
 		images, err := screen.Grab(t.Context())
 		if err != nil {
 			t.Fatal(err)

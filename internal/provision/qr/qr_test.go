@@ -173,7 +173,7 @@ func screenshot(t testing.TB, screen *image.RGBA, codes int, scale float64) (*im
 func TestScreenshots(t *testing.T) {
 	for _, dark := range []bool{false, true} {
 		screen := qrtest.Screen(3840, 2160, dark)
-		for codes, scales := range map[int][]int{0: {100}, 1: {100, 150}, 3: {100, 125, 150, 200}} {
+		for codes, scales := range screenshots {
 			for _, percent := range scales {
 				t.Run(fmt.Sprintf("dark %v, %d codes, %d %%", dark, codes, percent), func(t *testing.T) {
 					img, want := screenshot(t, screen, codes, float64(percent)/100)
