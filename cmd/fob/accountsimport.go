@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
+	"github.com/fobproject/fob/internal/provision"
+	"github.com/fobproject/fob/internal/provision/account"
+	"github.com/fobproject/fob/internal/secret"
+)
+
+// maxExport bounds an export of another program, in bytes.
+const maxExport = 32 << 20
+
+func (a *app) importAccountsCmd() *cobra.Command {
+	var on []string
+	var password string
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Add the accounts of another authenticator app’s export",
+		Long: `Add the accounts of an export of Aegis or 2FAS, plain or encrypted, or of a text
+file with an otpauth:// link a line. They go where fob accounts add has them go.
+What cannot be taken is left out and named; an account that is there already
+stays as it is.`,
+		Example: "  fob accounts import aegis-export.json --on vault",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("name the file: fob accounts import FILE")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fromInput("password", "a password", password); err != nil {
+				return err
+			}
+			all, skipped, err := a.readExport(args[0], password)
+			if err != nil {
+				return err
+			}
+			defer wipeAccounts(all)
+			c, places, err := a.places(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
+			return a.importAccounts(cmd.Context(), c, all, skipped, places)
+		},
+	}
+	cmd.Flags().StringArrayVar(&on, "on", nil, "where they go: “vault”, or a `card` by its id or reader")
+	cardPasswordFlag(cmd, &password)
+	return cmd
+}
+
+func (a *app) importAccounts(ctx context.Context, c *client.Client, all []account.Account, skipped []account.Skipped, places []place) error {
+	a.printSkipped(skipped)
+	added := 0
+	var failed error
+	s := newScreen(a.stderr)
+	for i, one := range all {
+		s.progress(fmt.Sprintf("Adding account %d of %d", i+1, len(all)), time.Time{})
+		_, err := c.AddAccount(ctx, wireAccount(one, false, places))
+		refused, isRefusal := errors.AsType[*api.Error](err)
+		switch {
+		case err == nil:
+			added++
+		case isRefusal && (refused.Code == api.CodeAccountExists || refused.Code == api.CodeBadRequest):
+			s.say("Left out: %s: %s", title(api.Account{Issuer: one.Issuer, Name: one.Name}), refused.Message)
+		default:
+			failed = fmt.Errorf("%s: %w", title(api.Account{Issuer: one.Issuer, Name: one.Name}), err)
+		}
+		if failed != nil {
+			break
+		}
+	}
+	s.clear()
+	text := fmt.Sprintf("Added: %s, on %s.", plural(added, "account", "accounts"), strings.Join(placeNames(places), " and "))
+	if err := a.said(text); err != nil {
+		return err
+	}
+	return failed
+}
+
+// readExport reads another program's export, and asks for its password where it is encrypted.
+func (a *app) readExport(path, password string) ([]account.Account, []account.Skipped, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, usagef("cannot read %s: %v", client.Show(path), errors.Unwrap(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxExport+1))
+	defer clear(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read %s: %w", client.Show(path), err)
+	}
+	ask := func() (*secret.Secret, error) {
+		b, err := a.secretLine(password, "password", "Password of the export")
+		return secret.New(b), err
+	}
+	var all []account.Account
+	var skipped []account.Skipped
+	switch account.Sniff(data) {
+	case account.FormatAegis:
+		all, skipped, err = account.ParseAegis(data, ask)
+	case account.FormatTwoFAS:
+		all, skipped, err = account.ParseTwoFAS(data, ask)
+	case account.FormatList:
+		all, skipped, err = account.ParseList(data)
+	default:
+		return nil, nil, usagef("%s is no export of Aegis or 2FAS, and no list of otpauth:// links", client.Show(path))
+	}
+	switch {
+	case errors.Is(err, account.ErrPassword):
+		return nil, nil, api.Errorf(api.CodeWrongSecret, "%s", err.Error())
+	case errors.Is(err, provision.ErrFile):
+		return nil, nil, asUsage(err)
+	}
+	return all, skipped, err
+}
