@@ -39,6 +39,7 @@ for target in "$@"; do
 	# A name space of its own for mounts and processes: nothing of them is left at the end.
 	FRESH_CHROOT=$chroot FRESH_TARGET=$target unshare --mount --pid --fork --kill-child sh -euc '
 		c=$FRESH_CHROOT
+		mount --bind "$c" "$c" # so that what is started in it can have mounts of its own
 		mount --bind -o ro "$(go env GOROOT)" "$c/usr/local/go"
 		mount --bind -o ro "$(go env GOMODCACHE)" "$c/modules"
 		mount -t proc proc "$c/proc"

@@ -184,6 +184,10 @@ run fob log --verify || fail "the log does not hold"
 step "8. A code instead of a phone"
 say "A site shows a QR code for an authenticator app. Your key's OATH applet takes the account; here it is a software card"
 say "under a real pcscd, in a corner of its own that nothing outside can reach."
-fob-virtual readers -- bash packaging/demo/card.sh "$dir" </dev/null > >(indent) 2>&1 || fail "the account could not be put onto the card, or its code is not oathtool's"
+if fob-virtual readers -- true 2>"$dir/why" || [ -n "${CI:-}" ]; then
+	fob-virtual readers -- bash packaging/demo/card.sh "$dir" </dev/null > >(indent) 2>&1 || fail "the account could not be put onto the card, or its code is not oathtool's"
+else
+	say "Left out: this machine cannot have that corner ($(cat "$dir/why"))."
+fi
 
 printf '\n%sThat was all of it.%s Nothing is left behind. README.md says how to use it for real.\n' "$bold" "$plain"
