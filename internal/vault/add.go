@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,10 +16,13 @@ type SlotSpec struct {
 	Name string // the type's own if empty
 	// Passphrase of a TypePassphrase slot; the caller wipes it.
 	Passphrase *secret.Secret
+	// Tap of a TypeSecurityKey slot, and what the key gave for it; the caller wipes that.
+	Tap   Tap
+	Given *secret.Secret
 }
 
 // PrepareAdd prepares one more slot. An automatic slot takes the place of one of its type whose key is
-// gone. It fails with ErrSealed, ErrBadType, ErrBadName, ErrWeak, ErrTooMany, ErrExists, ErrConflict
+// gone. It fails with ErrSealed, ErrBadType, ErrBadName, ErrWeak, ErrTooMany, ErrExists, ErrNoRecovery, ErrConflict
 // while another change has to do with the same keeper, and with what keepers fail with.
 func (v *Vault) PrepareAdd(ctx context.Context, spec SlotSpec) (*Change, error) {
 	k, ok := v.kinds[spec.Type]
@@ -46,7 +50,12 @@ func (v *Vault) PrepareAdd(ctx context.Context, spec SlotSpec) (*Change, error) 
 	if err != nil {
 		return nil, err
 	}
-	r, shown, err := v.sealPersons(ctx, r, spec.Passphrase, data)
+	var shown *secret.Secret
+	if k.tap {
+		r, err = v.sealTap(ctx, r, spec, data, recs)
+	} else {
+		r, shown, err = v.sealPersons(ctx, r, spec.Passphrase, data)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +133,7 @@ func (v *Vault) PrepareChange(ctx context.Context, id string, passphrase *secret
 		return nil, err
 	case before.fault != nil:
 		return nil, before.fault
-	case v.kinds[before.Type].automatic():
+	case !v.kinds[before.Type].typed():
 		return nil, ErrAutomatic
 	}
 	r := before.record
@@ -142,6 +151,43 @@ func (v *Vault) PrepareChange(ctx context.Context, id string, passphrase *secret
 		}
 		return slots.Put(tx, r.key(), r)
 	}}, nil
+}
+
+// MayAddTap fails where a slot for a security key could not be added, before somebody touches one: with
+// ErrSealed, ErrTooMany, and ErrNoRecovery.
+func (v *Vault) MayAddTap() error {
+	data, recs, err := v.loadOpen()
+	if err != nil {
+		return err
+	}
+	defer data.Wipe()
+	if len(recs.entries) >= MaxSlots {
+		return ErrTooMany
+	}
+	return recoverable(recs, data)
+}
+
+// recoverable fails with ErrNoRecovery unless a recovery key opens the vault: a security key can be lost.
+func recoverable(recs records, data *secret.Secret) error {
+	checks := newChecks(data)
+	defer checks.wipe()
+	for _, e := range recs.of(TypeRecovery) {
+		if e.fault == nil && checks.slot(e.record) {
+			return nil
+		}
+	}
+	return ErrNoRecovery
+}
+
+// sealTap seals data in a record under what a security key gave.
+func (v *Vault) sealTap(ctx context.Context, r record, spec SlotSpec, data *secret.Secret, recs records) (record, error) {
+	if err := recoverable(recs, data); err != nil {
+		return record{}, err
+	}
+	if r.Tap = spec.Tap.record(); !r.Tap.sound() {
+		return record{}, errors.New("cannot make a slot for a security key: what is known of the key is out of bounds")
+	}
+	return v.seal(ctx, r, spec.Given, data)
 }
 
 // sealPersons seals data in a record under a passphrase, or a fresh key of which shown is the text.

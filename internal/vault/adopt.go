@@ -12,7 +12,7 @@ import (
 
 // PrepareAdopt prepares that the vault takes another data key, that of a backup which the same
 // transaction restores: the key goes into an automatic slot of this machine. Of the slots that Apply
-// finds, the passphrases and recovery keys that hold the data key stay; all others go. After Done the
+// finds, the passphrases, recovery keys and security keys that hold the data key stay; all others go. After Done the
 // vault is open with the data key, and Sealers from before fail.
 //
 // dataKey has 32 bytes, and the caller wipes it. Nobody may seal anything between Apply and Done. It

@@ -27,7 +27,7 @@ type expand struct{}
 
 func (expand) set(*record) {}
 
-func (expand) sound(r record) bool { return r.Argon2 == nil }
+func (expand) sound(r record) bool { return r.Argon2 == nil && r.Tap == nil }
 
 func (expand) derive(_ context.Context, r record, input *secret.Secret) (*secret.Secret, error) {
 	return hkdfKey(input, r.Salt, "fob vault slot v1 "+string(r.Type))
@@ -70,7 +70,7 @@ func (s stretch) set(r *record) {
 
 func (stretch) sound(r record) bool {
 	c := r.Argon2
-	return c != nil && c.Time >= 1 && c.Time <= most.Time && c.Threads >= 1 && c.Threads <= most.Threads &&
+	return r.Tap == nil && c != nil && c.Time >= 1 && c.Time <= most.Time && c.Threads >= 1 && c.Threads <= most.Threads &&
 		c.Memory >= 8*uint32(c.Threads) && c.Memory <= most.Memory
 }
 

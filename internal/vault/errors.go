@@ -31,8 +31,12 @@ var (
 	ErrBadName = errors.New("a slot's name is 1 to 64 printable characters: choose another")
 	// ErrBadType says that there is no such type of slot.
 	ErrBadType = errors.New("there is no such type of slot")
-	// ErrAutomatic says that a slot has nothing that a person could change.
-	ErrAutomatic = errors.New("this slot's key is not a person's, and cannot be changed: remove the slot and add it again")
+	// ErrAutomatic says that a slot has nothing that a person types, and could change.
+	ErrAutomatic = errors.New("this slot has nothing that could be changed: remove it and add it again")
+	// ErrNoRecovery says that a security key may not be the only way to open the vault.
+	ErrNoRecovery = errors.New("a security key can be lost, and the vault has no recovery key: make one first with “fob vault slots add recovery”")
+	// ErrWrongTap says that what a security key gave does not open its slot.
+	ErrWrongTap = errors.New("the key's secret does not open the vault: perhaps the key was reset. Open it another way, and make this one anew")
 	// ErrConflict says that another change came in between.
 	ErrConflict = errors.New("another change of the vault came in between: look at its slots, and try again")
 	// ErrDamaged says that a sealed value does not open, or a slot cannot be read. It wraps

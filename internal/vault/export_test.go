@@ -46,3 +46,10 @@ var Bucket = store.NewBucket[json.RawMessage]("vault-slots")
 
 // Headers is the bucket of the one header.
 var Headers = store.NewBucket[json.RawMessage]("vault")
+
+// HoldsKey reports whether the vault holds its data key, without a look at the clock.
+func HoldsKey(v *Vault) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.data != nil
+}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
@@ -132,7 +133,20 @@ func openStore(t *testing.T, path string) *store.Store {
 // again is a second vault on the same database, as after a restart.
 func (r *rig) again(keepers ...vault.Keeper) *vault.Vault {
 	r.t.Helper()
-	v, err := vault.New(vault.Options{Store: r.store, Keepers: keepers, Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	return r.made(vault.Options{Keepers: keepers})
+}
+
+// timed is again without keepers, and with a clock of its own.
+func (r *rig) timed(boot func() time.Duration) *vault.Vault {
+	r.t.Helper()
+	return r.made(vault.Options{Boot: boot})
+}
+
+func (r *rig) made(o vault.Options) *vault.Vault {
+	r.t.Helper()
+	o.Store = r.store
+	o.Log = slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	v, err := vault.New(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // PrepareRemove prepares that a slot goes. It fails with ErrSealed and ErrNotFound; with ErrLastSlot if
-// none of the others is a person's or is automatic and opens the vault now; and with ErrConflict while
+// none of the others is typed by a person or is automatic and opens the vault now; and with ErrConflict while
 // another change has to do with the same keeper.
 func (v *Vault) PrepareRemove(ctx context.Context, id string) (*Change, error) {
 	data, recs, err := v.loadOpen()
@@ -81,14 +81,14 @@ func (v *Vault) working(ctx context.Context, recs records) ([]entry, error) {
 	return working, nil
 }
 
-// remains reports whether a slot other than gone holds the data key for certain: a person's, or an
-// automatic one among working.
+// remains reports whether a slot other than gone holds the data key for certain: one that a person types,
+// or an automatic one among working. A security key may be lost by now.
 func (v *Vault) remains(recs records, c checks, gone entry, working []entry) bool {
 	return slices.ContainsFunc(recs.entries, func(e entry) bool {
 		if e.same(gone) || e.fault != nil || !c.slot(e.record) {
 			return false
 		}
-		return !v.kinds[e.Type].automatic() || slices.ContainsFunc(working, e.same)
+		return v.kinds[e.Type].typed() || slices.ContainsFunc(working, e.same)
 	})
 }
 

@@ -23,7 +23,8 @@ const (
 // Sealer seals the values of one purpose under a key of their own. It is safe for concurrent use, and
 // fails with ErrSealed once the vault was locked.
 type Sealer struct {
-	rand io.Reader
+	rand  io.Reader
+	lapse func() // locks the vault if its time is over
 
 	mu  sync.RWMutex
 	key *secret.Secret // nil once the vault was locked
@@ -31,6 +32,7 @@ type Sealer struct {
 
 // Sealer gives the Sealer of a purpose, which is a name that never changes. It fails with ErrSealed.
 func (v *Vault) Sealer(purpose string) (*Sealer, error) {
+	v.lapse()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.data == nil {
@@ -51,11 +53,12 @@ func (v *Vault) sealerUnder(data *secret.Secret, purpose string) (*Sealer, error
 	if err != nil {
 		return nil, err
 	}
-	return &Sealer{rand: v.rand, key: key}, nil
+	return &Sealer{rand: v.rand, lapse: v.lapse, key: key}, nil
 }
 
 // Seal seals plain, and binds name to it: only Open with the same name opens it.
 func (s *Sealer) Seal(name, plain []byte) ([]byte, error) {
+	s.lapse()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.key == nil {
@@ -66,6 +69,7 @@ func (s *Sealer) Seal(name, plain []byte) ([]byte, error) {
 
 // Open gives what Seal was given; the caller wipes it. It fails with ErrDamaged on everything else.
 func (s *Sealer) Open(name, sealed []byte) (*secret.Secret, error) {
+	s.lapse()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.key == nil {

@@ -28,7 +28,7 @@ func (e *sealedError) reason() string {
 func (v *Vault) sealedBecause(recs records, tried []error) error {
 	e := &sealedError{why: tried}
 	var persons []string
-	for _, t := range []SlotType{TypePassphrase, TypeRecovery} {
+	for _, t := range []SlotType{TypeSecurityKey, TypePassphrase, TypeRecovery} {
 		for _, slot := range recs.of(t) {
 			if slot.fault == nil {
 				persons = append(persons, "the "+v.kinds[t].thing)

@@ -36,21 +36,26 @@ type Slot struct {
 	// Where is the place of an automatic slot's key; empty for a person's, and where this vault has no
 	// such Keeper.
 	Where string
+	// Verify and LockAfter are a security key's: whether it verifies its user, and when the vault locks by
+	// itself after it was opened so.
+	Verify    bool
+	LockAfter time.Duration
 	// Damaged says that the slot cannot open this vault; ID and perhaps Type are then all that is known.
 	Damaged bool
 }
 
 // record is a slot as it is kept. Its id, type and parameters are bound to what is sealed in it.
 type record struct {
-	ID      string    `json:"id"`
-	Type    SlotType  `json:"type"`
-	Name    string    `json:"name"`
-	Added   time.Time `json:"added"`
-	Changed time.Time `json:"changed,omitzero"`
-	Salt    []byte    `json:"salt"`
-	Argon2  *cost     `json:"argon2,omitempty"`
-	Sealed  []byte    `json:"sealed"` // the data key
-	Check   []byte    `json:"check"`  // shows those who have the data key that the slot holds it
+	ID      string     `json:"id"`
+	Type    SlotType   `json:"type"`
+	Name    string     `json:"name"`
+	Added   time.Time  `json:"added"`
+	Changed time.Time  `json:"changed,omitzero"`
+	Salt    []byte     `json:"salt"`
+	Argon2  *cost      `json:"argon2,omitempty"`
+	Tap     *tapRecord `json:"tap,omitempty"`
+	Sealed  []byte     `json:"sealed"` // the data key
+	Check   []byte     `json:"check"`  // shows those who have the data key that the slot holds it
 }
 
 // header is the vault's one other record.
@@ -83,6 +88,9 @@ func (r record) bound() []byte {
 		b = binary.BigEndian.AppendUint32(b, c.Time)
 		b = binary.BigEndian.AppendUint32(b, c.Memory)
 		b = append(b, c.Threads)
+	}
+	if r.Tap != nil {
+		b = r.Tap.appendBound(b)
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"time"
 
 	"github.com/fobproject/fob/internal/store"
 )
@@ -24,6 +25,8 @@ type Status struct {
 	Problem string
 	// Where is the place of the first automatic slot's key, for people; empty if there is none.
 	Where string
+	// Until is when the vault locks by itself; zero if it does not.
+	Until time.Time
 	// Slots, oldest first.
 	Slots []Slot
 	// HasRecovery says that there is a printed recovery key, or was one when it was made.
@@ -38,10 +41,14 @@ func (v *Vault) Status(tx *store.Tx) (Status, error) {
 	}
 	var s Status
 	var open checks
+	v.lapse()
 	v.mu.Lock()
 	switch {
 	case v.data != nil:
 		s.State = StateOpen
+		if until := v.until.Load(); until != 0 {
+			s.Until = v.now().Add(time.Duration(until) - v.boot()).UTC()
+		}
 		open = newChecks(v.data)
 		defer open.wipe()
 	case recs.made:
@@ -86,6 +93,9 @@ func (v *Vault) show(r record) Slot {
 	s := Slot{ID: r.ID, Type: r.Type, Name: r.Name, Added: r.Added, Changed: r.Changed}
 	if k := v.keeper(r.Type); k != nil {
 		s.Where = k.Where()
+	}
+	if r.Tap != nil {
+		s.Verify, s.LockAfter = r.Tap.Verify, r.Tap.tap().LockAfter
 	}
 	return s
 }

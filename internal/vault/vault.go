@@ -13,8 +13,10 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/fobproject/fob/internal/clock"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/store"
 )
@@ -28,6 +30,8 @@ type Options struct {
 	Rand io.Reader
 	// Now dates the slots; time.Now if nil.
 	Now func() time.Time
+	// Boot is the time since the machine started, sleep included; that of clock.System if nil.
+	Boot func() time.Duration
 	// Log receives what an administrator should know; nothing is logged if nil.
 	Log *slog.Logger
 }
@@ -39,15 +43,18 @@ type Vault struct {
 	kinds   map[SlotType]kind
 	rand    io.Reader
 	now     func() time.Time
+	boot    func() time.Duration
 	log     *slog.Logger
 
 	opening chan struct{} // holds one while somebody opens the vault by its automatic slots
+	until   atomic.Int64  // on boot, when the vault locks by itself; 0 if it does not
 
 	mu      sync.Mutex     // guards what follows; never held while a keeper or Argon2 is waited for
 	data    *secret.Secret // the data key; nil while the vault is not open
 	sealers map[string]*Sealer
 	locks   int     // how often Lock was called
 	last    attempt // to open the vault by its automatic slots
+	timer   *time.Timer
 	claimed map[SlotType]bool
 }
 
@@ -63,7 +70,7 @@ func New(o Options) (*Vault, error) {
 		return nil, errors.New("cannot make a vault without a store")
 	}
 	v := &Vault{
-		store: o.Store, keepers: o.Keepers, kinds: kinds(standard), rand: o.Rand, now: o.Now, log: o.Log,
+		store: o.Store, keepers: o.Keepers, kinds: kinds(standard), rand: o.Rand, now: o.Now, boot: o.Boot, log: o.Log,
 		opening: make(chan struct{}, 1),
 		sealers: make(map[string]*Sealer), claimed: make(map[SlotType]bool),
 	}
@@ -72,6 +79,9 @@ func New(o Options) (*Vault, error) {
 	}
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if v.boot == nil {
+		v.boot = clock.System().Boot
 	}
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
@@ -120,6 +130,7 @@ func (v *Vault) Open(ctx context.Context) error {
 }
 
 func (v *Vault) progress() (open bool, last attempt) {
+	v.lapse()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.data != nil, v.last
@@ -199,8 +210,8 @@ func (v *Vault) make(ctx context.Context, locks int) error {
 }
 
 // Unlock opens the vault with what a person typed: a recovery key, if it reads as one, or a
-// passphrase. The caller wipes typed. On a vault that is open it only tells whether typed would open
-// it.
+// passphrase. The caller wipes typed. On a vault that is open it tells
+// whether typed would open it; one that a tap has opened then locks by itself no more.
 //
 // It fails with ErrNoSlot where no slot is a person's; with ErrTypo where typed opens nothing and reads
 // as a recovery key with a typing mistake; with ErrWrongSecret where it opens nothing; and with
@@ -253,14 +264,10 @@ func (v *Vault) Unlock(ctx context.Context, typed *secret.Secret) error {
 func (v *Vault) Lock() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.locks++
-	if v.data != nil {
-		v.log.Info("the vault is locked")
-	}
-	v.forget()
+	v.lock("it was asked to")
 }
 
-// forget is Lock's, and is called with the lock held.
+// forget is lock's, and is called with the lock held.
 func (v *Vault) forget() {
 	for _, s := range v.sealers {
 		s.die()
@@ -268,6 +275,7 @@ func (v *Vault) forget() {
 	clear(v.sealers)
 	v.data.Wipe()
 	v.data = nil
+	v.until.Store(0)
 }
 
 func (v *Vault) lockCount() int {
@@ -283,18 +291,21 @@ func (v *Vault) install(data *secret.Secret, locks int, by record) error {
 	switch {
 	case v.data != nil:
 		data.Wipe()
+		v.untilLocked(by, true)
 		return nil
 	case v.locks != locks:
 		data.Wipe()
 		return ErrSealed
 	}
 	v.data, v.last.err = data, nil
+	v.untilLocked(by, false)
 	v.log.Info("the vault is open", slog.String("slot", by.ID), slog.String("type", string(by.Type)))
 	return nil
 }
 
 // DataKey gives a copy of the data key, for a backup; the caller wipes it. It fails with ErrSealed.
 func (v *Vault) DataKey() (*secret.Secret, error) {
+	v.lapse()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.data == nil {
