@@ -172,6 +172,7 @@ var table = []row{
 	{fido.ErrTouchTimeout, api.CodeTouchTimeout, ""},
 	{fido.ErrNotAllowed, api.CodeNotAllowed, ""},
 	{fido.ErrUnsupported, api.CodeUnsupported, ""},
+	{fido.ErrNoHMACSecret, api.CodeUnsupported, ""},
 	{fido.ErrFull, api.CodeUnsupported, ""},
 	{fido.ErrCounterBack, api.CodePossibleClone, ""},
 	{fido.ErrNotVerified, api.CodeKeyBadAnswer, ""},

@@ -24,13 +24,13 @@ var causes = map[string]error{
 // codes says what libfido2's error codes mean (fido/err.h; the positive ones are CTAP 2.1 §8.2's).
 // The codes of waitCodes are not here.
 var codes = map[int]error{
-	0x01: ErrUnsupported, // INVALID_COMMAND
-	0x06: ErrBusy,        // CHANNEL_BUSY
-	0x0a: ErrBusy,        // LOCK_REQUIRED
-	0x15: ErrUnsupported, // LIMIT_EXCEEDED
-	0x16: ErrUnsupported, // UNSUPPORTED_EXTENSION
-	0x17: ErrFull,        // FP_DATABASE_FULL
-	0x18: ErrFull,        // LARGEBLOB_STORAGE_FULL
+	0x01: ErrUnsupported,  // INVALID_COMMAND
+	0x06: ErrBusy,         // CHANNEL_BUSY
+	0x0a: ErrBusy,         // LOCK_REQUIRED
+	0x15: ErrUnsupported,  // LIMIT_EXCEEDED
+	0x16: ErrNoHMACSecret, // UNSUPPORTED_EXTENSION: no other is asked for
+	0x17: ErrFull,         // FP_DATABASE_FULL
+	0x18: ErrFull,         // LARGEBLOB_STORAGE_FULL
 	0x19: ErrExcluded,
 	0x22: ErrNoCredential, // INVALID_CREDENTIAL
 	0x23: ErrBusy,         // USER_ACTION_PENDING

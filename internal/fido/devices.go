@@ -59,7 +59,8 @@ func (d *Devices) Make(ctx context.Context, k Key, a MakeArgs, timeout time.Dura
 }
 
 // Assert asks for assertions and gives at least one; each names a credential of a.Allow unless that
-// is empty. It sets a.Target itself.
+// is empty. Where a.Salt is given there is a secret, which the caller wipes; ErrNoHMACSecret says that
+// the key, or the credential, makes none. It sets a.Target itself.
 func (d *Devices) Assert(ctx context.Context, k Key, a AssertArgs, timeout time.Duration) ([]Assertion, error) {
 	a.Target = target(k, timeout)
 	var res AssertResult
@@ -67,7 +68,13 @@ func (d *Devices) Assert(ctx context.Context, k Key, a AssertArgs, timeout time.
 	if err == nil && !res.plausible(a) {
 		err = badAnswer(k, OpAssert)
 	}
+	if err == nil && a.Salt != nil && len(res.Assertions[0].Secret) == 0 {
+		err = &DeviceError{Key: k.Name, Op: OpAssert, Kind: ErrNoHMACSecret} // keys ignore what they do not know
+	}
 	if err != nil {
+		for _, x := range res.Assertions {
+			clear(x.Secret)
+		}
 		return nil, err
 	}
 	return res.Assertions, nil
@@ -194,6 +201,9 @@ func (x Assertion) plausible(a AssertArgs) bool {
 		return false
 	}
 	if len(a.Allow) > 0 && !slices.ContainsFunc(a.Allow, func(id []byte) bool { return bytes.Equal(id, x.CredentialID) }) {
+		return false
+	}
+	if len(x.Secret) != 0 && (a.Salt == nil || len(x.Secret) != HMACSecretLen) {
 		return false
 	}
 	// A silent answer only says that the credential is there: U2F keys give nothing else.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -584,6 +587,37 @@ func TestDevicesRefuseNonsense(t *testing.T) {
 			wants(t, err, fido.ErrBadAnswer)
 		})
 	}
+	salt := make([]byte, fido.SaltLen)
+	for _, c := range []struct {
+		name   string
+		salt   []byte
+		secret int
+		want   error
+	}{
+		{"none asked for, none given", nil, 0, nil},
+		{"none asked for, one given", nil, fido.HMACSecretLen, fido.ErrBadAnswer},
+		{"asked for and given", salt, fido.HMACSecretLen, nil},
+		{"asked for, none given", salt, 0, fido.ErrNoHMACSecret},
+		{"too short", salt, fido.HMACSecretLen - 1, fido.ErrBadAnswer},
+		{"two of them", salt, 2 * fido.HMACSecretLen, fido.ErrBadAnswer},
+	} {
+		t.Run("secret: "+c.name, func(t *testing.T) {
+			with := one
+			with.Secret = bytes.Repeat([]byte{9}, c.secret)
+			d := fido.NewDevices(answers{assert: fido.AssertResult{Assertions: []fido.Assertion{with}}})
+			got, err := d.Assert(t.Context(), fido.Key{Name: "Software Key"}, fido.AssertArgs{Allow: [][]byte{{1}}, Salt: c.salt}, time.Second)
+			if c.want == nil {
+				if err != nil || len(got[0].Secret) != c.secret {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				return
+			}
+			wants(t, err, c.want)
+			if !bytes.Equal(with.Secret, make([]byte, c.secret)) {
+				t.Error("what is refused is not wiped")
+			}
+		})
+	}
 	for name, at := range map[string]fido.Attestation{
 		"no format":      {AuthData: make([]byte, 200)},
 		"no data":        {Format: "none"},
@@ -593,6 +627,26 @@ func TestDevicesRefuseNonsense(t *testing.T) {
 			_, err := fido.NewDevices(answers{at: at}).Make(t.Context(), fido.Key{Name: "Software Key"}, fido.MakeArgs{}, time.Second)
 			wants(t, err, fido.ErrBadAnswer)
 		})
+	}
+}
+
+func TestSecretsOnTheirWayShowNothing(t *testing.T) {
+	const value = "hunter2"
+	pin, answer := fido.AssertArgs{PIN: fido.PIN(value)}, fido.Assertion{Secret: fido.HMACSecret(value)}
+	out := bytes.NewBufferString(fmt.Sprintf("%v %+v %#v %s %x %v %+v", pin, pin, pin.PIN, answer.Secret, answer.Secret, answer, &answer))
+	slog.New(slog.NewTextHandler(out, nil)).Info("a line", "pin", pin.PIN, "secret", answer.Secret)
+	for _, leak := range []string{value, fmt.Sprintf("%x", value), strings.Trim(fmt.Sprint([]byte(value)), "[]")} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("%q shows in %s", leak, out)
+		}
+	}
+	b, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got fido.Assertion
+	if err := json.Unmarshal(b, &got); err != nil || string(got.Secret) != value {
+		t.Errorf("the helper sends %s (%v)", b, err)
 	}
 }
 
@@ -614,6 +668,7 @@ func TestDevicesErrors(t *testing.T) {
 		{op(0x32, ""), fido.ErrPINBlocked, fido.ErrPINBlocked},
 		{op(0x3c, ""), fido.ErrUVBlocked, fido.ErrUVBlocked},
 		{op(0x28, ""), fido.ErrFull, fido.ErrFull},
+		{op(0x16, ""), fido.ErrNoHMACSecret, fido.ErrNoHMACSecret},
 		{op(-2, ""), fido.ErrBadAnswer, fido.ErrBadAnswer},
 		{op(-2, fido.CauseGone), fido.ErrGone, fido.ErrGone},
 		{op(-2, fido.CauseBusy), fido.ErrBusy, fido.ErrBusy},

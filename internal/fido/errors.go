@@ -21,6 +21,7 @@ var (
 	ErrCancelled      = errors.New("the operation was cancelled")
 	ErrNotAllowed     = errors.New("the key does not allow this now")
 	ErrUnsupported    = errors.New("the key cannot do this")
+	ErrNoHMACSecret   = errors.New("this key cannot open a vault: it has no hmac-secret")
 	ErrGone           = errors.New("the key is gone or does not answer")
 	ErrBusy           = errors.New("another program is using the key: try again when it is done")
 	ErrForbidden      = errors.New("this user may not open the key")

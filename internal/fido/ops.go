@@ -45,6 +45,22 @@ func RevealPIN(s *secret.Secret) PIN {
 	return PIN(s.Reveal())
 }
 
+// HMACSecret is what a key answers to a salt (CTAP 2.1 §12.5): it marshals to its true value, and shows
+// nothing in fmt and slog. It must be wiped by who gets it.
+type HMACSecret []byte
+
+// Format shows nothing, whatever the verb.
+func (HMACSecret) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
+
+// LogValue shows nothing.
+func (HMACSecret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// The lengths of a salt and of what a key makes of it, in bytes.
+const (
+	SaltLen       = 32
+	HMACSecretLen = 32
+)
+
 // InfoArgs asks for authenticatorGetInfo and, if ClientPIN is true, the PIN retries left.
 type InfoArgs struct {
 	Target
@@ -83,6 +99,9 @@ func (i Info) HasUV() bool { return i.Options["uv"] }
 // AlwaysUV reports whether the key wants user verification at every operation.
 func (i Info) AlwaysUV() bool { return i.Options["alwaysUv"] }
 
+// SupportsHMACSecret reports whether the key can make secrets of salts (CTAP 2.1 §12.5).
+func (i Info) SupportsHMACSecret() bool { return slices.Contains(i.Extensions, "hmac-secret") }
+
 // Supports reports whether the key offers the COSE algorithm alg. Keys before CTAP 2.1 do not list
 // theirs and have ES256.
 func (i Info) Supports(alg int) bool {
@@ -114,6 +133,9 @@ type MakeArgs struct {
 	PIN PIN `json:"pin,omitempty"`
 	// UV asks the key to verify its user by itself (built-in fingerprint reader).
 	UV bool `json:"uv,omitempty"`
+	// HMACSecret asks for a credential that makes secrets of salts. A key without hmac-secret is then
+	// not touched, and the error is ErrNoHMACSecret.
+	HMACSecret bool `json:"hmac_secret,omitempty"`
 }
 
 // Attestation is what a key answers to MakeArgs, unverified.
@@ -138,6 +160,10 @@ type AssertArgs struct {
 	PIN PIN `json:"pin,omitempty"`
 	// UV asks the key to verify its user by itself.
 	UV bool `json:"uv,omitempty"`
+	// Salt asks for the secret that the credential makes of it: SaltLen bytes, or nil. It goes with
+	// exactly one credential in Allow, which was made with HMACSecret, and not with Silent. The secret
+	// with user verification is another than the one without.
+	Salt []byte `json:"salt,omitempty"`
 }
 
 // Assertion is one of a key's answers to AssertArgs, unverified.
@@ -146,6 +172,9 @@ type Assertion struct {
 	// AuthData is the raw authenticator data, not wrapped in CBOR.
 	AuthData  []byte `json:"auth_data"`
 	Signature []byte `json:"signature"`
+	// Secret is what the key made of AssertArgs.Salt, HMACSecretLen bytes; nil where none was asked for.
+	// The signature does not cover it. The caller wipes it.
+	Secret HMACSecret `json:"secret,omitempty"`
 }
 
 // AssertResult holds all assertions that a key gave.

@@ -45,6 +45,11 @@ func Make(ctx context.Context, a fido.MakeArgs) (fido.Attestation, error) {
 }
 
 func (d *device) make(a fido.MakeArgs) (fido.Attestation, error) {
+	if a.HMACSecret {
+		if err := d.needHMACSecret(); err != nil {
+			return fido.Attestation{}, err
+		}
+	}
 	exclude, err := d.shorten(a.RPID, a.Exclude)
 	if err != nil {
 		return fido.Attestation{}, err
@@ -75,6 +80,9 @@ func (d *device) make(a fido.MakeArgs) (fido.Attestation, error) {
 	if a.UV && len(a.PIN) == 0 {
 		steps = append(steps, func() C.int { return C.fido_cred_set_uv(c, C.FIDO_OPT_TRUE) })
 	}
+	if a.HMACSecret {
+		steps = append(steps, func() C.int { return C.fido_cred_set_extensions(c, C.FIDO_EXT_HMAC_SECRET) })
+	}
 	for _, step := range steps {
 		if r := step(); r != C.FIDO_OK {
 			return fido.Attestation{}, failure(r, "cannot prepare the credential")
@@ -100,6 +108,15 @@ func (d *device) make(a fido.MakeArgs) (fido.Attestation, error) {
 	return at, nil
 }
 
+// needHMACSecret fails on a key that would ignore that it is asked for a secret, before it is touched.
+func (d *device) needHMACSecret() error {
+	info, err := d.info()
+	if err == nil && !info.SupportsHMACSecret() {
+		err = failure(C.FIDO_ERR_UNSUPPORTED_EXTENSION, "the key has no hmac-secret")
+	}
+	return err
+}
+
 // Assert asks for assertions.
 func Assert(ctx context.Context, a fido.AssertArgs) (fido.AssertResult, error) {
 	defer clear(a.PIN)
@@ -110,6 +127,8 @@ func Assert(ctx context.Context, a fido.AssertArgs) (fido.AssertResult, error) {
 		return fido.AssertResult{}, badArgument("the client data hash")
 	case !validIDs(a.Allow):
 		return fido.AssertResult{}, badArgument("the allow list")
+	case a.Salt != nil && (len(a.Salt) != fido.SaltLen || len(a.Allow) != 1 || a.Silent):
+		return fido.AssertResult{}, badArgument("the salt")
 	case !validPIN(a.PIN):
 		return fido.AssertResult{}, failure(C.FIDO_ERR_PIN_INVALID, "no key has this PIN")
 	}
@@ -139,8 +158,13 @@ func (d *device) assert(a fido.AssertArgs) ([]fido.Assertion, error) {
 	if a.Silent && !d.isFIDO2() {
 		return d.silentU2F(a)
 	}
+	if a.Salt != nil {
+		if err := d.needHMACSecret(); err != nil {
+			return nil, err
+		}
+	}
 	c, r := d.getAssert(a)
-	defer C.fido_assert_free(&c)
+	defer C.fido_assert_free(&c) // which wipes the secret
 	if r != C.FIDO_OK {
 		return nil, failure(r, "cannot get an assertion")
 	}
@@ -154,6 +178,7 @@ func (d *device) assert(a fido.AssertArgs) ([]fido.Assertion, error) {
 			CredentialID: goBytes(C.fido_assert_id_ptr(c, i), C.fido_assert_id_len(c, i)),
 			AuthData:     authData,
 			Signature:    goBytes(C.fido_assert_sig_ptr(c, i), C.fido_assert_sig_len(c, i)),
+			Secret:       goBytes(C.fido_assert_hmac_secret_ptr(c, i), C.fido_assert_hmac_secret_len(c, i)),
 		})
 	}
 	// CTAP 2.1 §6.2.2: a key may leave the credential out where only one was allowed.
@@ -179,6 +204,14 @@ func (d *device) getAssert(a fido.AssertArgs) (*C.fido_assert_t, C.int) {
 	}
 	for _, id := range a.Allow {
 		if r := C.fido_assert_allow_cred(c, cBytes(id), C.size_t(len(id))); r != C.FIDO_OK {
+			return c, r
+		}
+	}
+	if a.Salt != nil {
+		if r := C.fido_assert_set_extensions(c, C.FIDO_EXT_HMAC_SECRET); r != C.FIDO_OK {
+			return c, r
+		}
+		if r := C.fido_assert_set_hmac_salt(c, cBytes(a.Salt), C.size_t(len(a.Salt))); r != C.FIDO_OK {
 			return c, r
 		}
 	}

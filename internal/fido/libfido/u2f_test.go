@@ -212,6 +212,19 @@ func TestU2FKey(t *testing.T) {
 			t.Errorf("reset: %v", err)
 		}
 	})
+	t.Run("makes no secrets, and is not touched for one", func(t *testing.T) {
+		k.untouched.Store(1 << 20)
+		a := assert
+		a.Allow, a.Salt = [][]byte{k.handle}, make([]byte, fido.SaltLen)
+		_, err := libfido.Assert(t.Context(), a)
+		if op, ok := err.(*helper.OpError); !ok || op.Code != 0x16 {
+			t.Errorf("assert: %v", err)
+		}
+		_, err = libfido.Make(t.Context(), fido.MakeArgs{Target: target(plenty), RPID: "fob:x", UserID: []byte{1}, UserName: "u", ClientDataHash: hash, Algorithm: fido.AlgES256, HMACSecret: true})
+		if op, ok := err.(*helper.OpError); !ok || op.Code != 0x16 {
+			t.Errorf("make: %v", err)
+		}
+	})
 	t.Run("that is not touched in time", func(t *testing.T) {
 		k.untouched.Store(1 << 20)
 		a := assert
@@ -235,4 +248,26 @@ func TestU2FKey(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
+}
+
+func TestSaltIsRefused(t *testing.T) {
+	good := fido.AssertArgs{Target: fido.Target{Path: "/dev/null", TimeoutMS: 1000}, RPID: "fob:x", ClientDataHash: make([]byte, 32),
+		Allow: [][]byte{{1}}, Salt: make([]byte, fido.SaltLen)}
+	for name, change := range map[string]func(*fido.AssertArgs){
+		"where it is empty":             func(a *fido.AssertArgs) { a.Salt = []byte{} },
+		"where it is too short":         func(a *fido.AssertArgs) { a.Salt = a.Salt[1:] },
+		"where there are two":           func(a *fido.AssertArgs) { a.Salt = make([]byte, 64) },
+		"for any credential":            func(a *fido.AssertArgs) { a.Allow = nil },
+		"for one of several":            func(a *fido.AssertArgs) { a.Allow = [][]byte{{1}, {2}} },
+		"where nobody is to be present": func(a *fido.AssertArgs) { a.Silent = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := good
+			change(&a)
+			_, err := libfido.Assert(t.Context(), a)
+			if op, ok := err.(*helper.OpError); !ok || op.Code != -7 || op.Text != "cannot use the salt" {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
 }
