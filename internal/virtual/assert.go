@@ -8,12 +8,13 @@ import (
 
 // assertRequest holds getAssertion's parameters (CTAP 2.1 §6.2).
 type assertRequest struct {
-	RPID           *string         `cbor:"1,keyasint"`
-	ClientDataHash []byte          `cbor:"2,keyasint"`
-	Allow          []descriptor    `cbor:"3,keyasint"`
-	Options        map[string]bool `cbor:"5,keyasint"`
-	PINAuth        *[]byte         `cbor:"6,keyasint"`
-	PINProtocol    *uint           `cbor:"7,keyasint"`
+	RPID           *string          `cbor:"1,keyasint"`
+	ClientDataHash []byte           `cbor:"2,keyasint"`
+	Allow          []descriptor     `cbor:"3,keyasint"`
+	Extensions     assertExtensions `cbor:"4,keyasint"`
+	Options        map[string]bool  `cbor:"5,keyasint"`
+	PINAuth        *[]byte          `cbor:"6,keyasint"`
+	PINProtocol    *uint            `cbor:"7,keyasint"`
 }
 
 type assertAnswer struct {
@@ -33,6 +34,7 @@ type nextAssertions struct {
 	flags          byte
 	clientDataHash []byte
 	rpID           string
+	salts          *salts // or nil
 	last           time.Time
 }
 
@@ -77,6 +79,10 @@ func (a *authenticator) getAssertion(ctx context.Context, r *assertRequest, op *
 	if len(found) == 0 {
 		return nil, StatusNoCredentials
 	}
+	salts, err := a.salts(r.Extensions.HMACSecret, up)
+	if err != nil {
+		return nil, err
+	}
 	if up || a.opts.Quirks.IgnoreUPFalse {
 		if err := a.present(ctx, op); err != nil {
 			return nil, err
@@ -84,7 +90,7 @@ func (a *authenticator) getAssertion(ctx context.Context, r *assertRequest, op *
 		a.pin.spend()
 		flags |= flagUP
 	}
-	n := &nextAssertions{left: found, flags: flags, clientDataHash: r.ClientDataHash, rpID: *r.RPID}
+	n := &nextAssertions{left: found, flags: flags, clientDataHash: r.ClientDataHash, rpID: *r.RPID, salts: salts}
 	answer, err := a.assertNext(n)
 	if err != nil {
 		return nil, err
@@ -127,7 +133,15 @@ func (a *authenticator) assertNext(n *nextAssertions) (*assertAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := a.authData(c.RPID, n.flags, nil)
+	flags := n.flags
+	output, err := n.salts.secrets(c, flags&flagUV != 0)
+	if err != nil {
+		return nil, err
+	}
+	if output != nil {
+		flags |= flagED
+	}
+	data, err := a.authData(c.RPID, flags, output)
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func newAuthenticator(o Options, s *sensor, f *faults) (*authenticator, error) {
 func (a *authenticator) powerUp() error {
 	a.powered = time.Now()
 	a.next = nil
-	return a.pin.powerUp()
+	return a.pin.powerUp(a.opts.Quirks)
 }
 
 // handle carries out one command, a command byte and its CBOR parameters, and returns the status byte

@@ -335,7 +335,14 @@ func FuzzCommand(f *testing.F) {
 	f.Add(encode(f, cmdMakeCredential, makeParams("u", map[int]any{8: hash, 9: 2})))
 	f.Add(encode(f, cmdGetAssertion, assertParams(map[int]any{3: []descriptor{{ID: hash, Type: publicKey}}, 5: options("up", false)})))
 	f.Add(encode(f, cmdGetAssertion, assertParams(map[int]any{6: []byte{}, 7: 1})))
+	c, err := newCredential(ES256, rpID, user{ID: []byte("u")}, false)
+	if err != nil {
+		f.Fatal(err)
+	}
+	c.ID, c.CredRandom = hash, newCredRandom()
+	f.Add(encode(f, cmdMakeCredential, makeParams("u", withSecret)))
 	k := coseKey{Kty: 2, Alg: ecdhHKDF256, Crv: 1, X: hash, Y: hash}
+	f.Add(encode(f, cmdGetAssertion, assertParams(with(allow(hash), extension(map[int]any{1: k, 2: make([]byte, 48), 3: hash, 4: 2})))))
 	for sub := range uint(10) {
 		f.Add(encode(f, cmdClientPIN, map[int]any{1: 2, 2: sub, 3: k, 4: hash, 5: make([]byte, 80), 6: make([]byte, 32), 9: 3, 10: rpID}))
 	}
@@ -344,6 +351,7 @@ func FuzzCommand(f *testing.F) {
 			return // the session refuses it
 		}
 		a := newAuth(t, Options{PIN: "1234", MakeCredUVNotRequired: true})
+		a.state.Credentials = []*credential{c}
 		r := a.handle(t.Context(), msg)
 		if len(r.answer) == 0 {
 			t.Fatal("no status")

@@ -81,6 +81,10 @@ type Quirks struct {
 	IgnoreUPFalse bool
 	// AlwaysUVWithPIN turns alwaysUv on as long as a PIN is set.
 	AlwaysUVWithPIN bool
+	// NoHMACSecret lacks the extension hmac-secret.
+	NoHMACSecret bool
+	// PINProtocol1 knows PIN protocol 1 alone, as keys before CTAP 2.1 do.
+	PINProtocol1 bool
 }
 
 // quirks names them for the command line.
@@ -93,6 +97,8 @@ var quirks = []struct {
 	{"crash-on-retries", func(q *Quirks) *bool { return &q.CrashOnRetries }},
 	{"ignore-up-false", func(q *Quirks) *bool { return &q.IgnoreUPFalse }},
 	{"always-uv-with-pin", func(q *Quirks) *bool { return &q.AlwaysUVWithPIN }},
+	{"no-hmac-secret", func(q *Quirks) *bool { return &q.NoHMACSecret }},
+	{"pin-protocol-1", func(q *Quirks) *bool { return &q.PINProtocol1 }},
 }
 
 // Set turns the quirk of that name on.

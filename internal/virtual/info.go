@@ -3,6 +3,7 @@ package virtual
 // infoAnswer is what getInfo says (CTAP 2.1 §6.4).
 type infoAnswer struct {
 	Versions     []string        `cbor:"1,keyasint"`
+	Extensions   []string        `cbor:"2,keyasint,omitempty"`
 	AAGUID       []byte          `cbor:"3,keyasint"`
 	Options      map[string]bool `cbor:"4,keyasint"`
 	MaxMessage   uint            `cbor:"5,keyasint"`
@@ -29,9 +30,15 @@ func (a *authenticator) info() *infoAnswer {
 	for i, alg := range a.opts.Algorithms {
 		algs[i] = algorithm{Alg: alg, Type: publicKey}
 	}
+	var extensions []string
+	if !a.opts.Quirks.NoHMACSecret {
+		extensions = []string{hmacSecret}
+	}
+	protocols := []uint{2, 1}
 	return &infoAnswer{
-		Versions: []string{"FIDO_2_0", "FIDO_2_1"},
-		AAGUID:   a.opts.AAGUID[:],
+		Versions:   []string{"FIDO_2_0", "FIDO_2_1"},
+		Extensions: extensions,
+		AAGUID:     a.opts.AAGUID[:],
 		Options: map[string]bool{
 			"rk":               true,
 			"up":               true,
@@ -42,7 +49,7 @@ func (a *authenticator) info() *infoAnswer {
 			"makeCredUvNotRqd": a.makeWithoutUV(),
 		},
 		MaxMessage:   maxMessage,
-		PINProtocols: []uint{2, 1},
+		PINProtocols: protocols[2-len(a.pin.protocols):],
 		MaxListed:    uint(a.opts.MaxListed),
 		MaxIDLength:  credentialIDLen,
 		Transports:   []string{"usb"},

@@ -14,6 +14,7 @@ type makeRequest struct {
 	User           *user           `cbor:"3,keyasint"`
 	Algorithms     []algorithm     `cbor:"4,keyasint"`
 	Exclude        []descriptor    `cbor:"5,keyasint"`
+	Extensions     makeExtensions  `cbor:"6,keyasint"`
 	Options        map[string]bool `cbor:"7,keyasint"`
 	PINAuth        *[]byte         `cbor:"8,keyasint"`
 	PINProtocol    *uint           `cbor:"9,keyasint"`
@@ -100,6 +101,9 @@ func (a *authenticator) makeCredential(ctx context.Context, r *makeRequest, op *
 	if err != nil {
 		return nil, err
 	}
+	if r.Extensions.HMACSecret && !a.opts.Quirks.NoHMACSecret {
+		c.CredRandom = newCredRandom()
+	}
 	if err := a.state.add(c); err != nil {
 		return nil, err
 	}
@@ -150,6 +154,14 @@ func (a *authenticator) made(c *credential, flags byte, clientDataHash []byte) (
 	attested := append([]byte{}, a.opts.AAGUID[:]...)
 	attested = binary.BigEndian.AppendUint16(attested, uint16(len(c.ID)))
 	attested = append(append(attested, c.ID...), pub...)
+	if c.CredRandom != nil {
+		output, err := encoding.Marshal(map[string]bool{hmacSecret: true})
+		if err != nil {
+			return nil, err
+		}
+		flags |= flagED
+		attested = append(attested, output...)
+	}
 	data, err := a.authData(c.RPID, flags, attested)
 	if err != nil {
 		return nil, err

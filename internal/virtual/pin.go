@@ -69,8 +69,8 @@ type pinAnswer struct {
 
 // pinSession is what the key knows of PINs until it loses power.
 type pinSession struct {
-	protocols [2]*pinProtocol // 1 and 2
-	wrong     int             // PINs in a row
+	protocols []*pinProtocol // 1, and 2 as a rule
+	wrong     int            // PINs in a row
 	token     token
 }
 
@@ -83,15 +83,19 @@ type token struct {
 	used     bool
 }
 
-func (s *pinSession) powerUp() error {
-	for i := range s.protocols {
-		p, err := newPINProtocol(uint(i + 1))
+func (s *pinSession) powerUp(q Quirks) error {
+	all := []uint{1, 2}
+	if q.PINProtocol1 {
+		all = all[:1]
+	}
+	*s = pinSession{}
+	for _, n := range all {
+		p, err := newPINProtocol(n)
 		if err != nil {
 			return err
 		}
-		s.protocols[i] = p
+		s.protocols = append(s.protocols, p)
 	}
-	s.wrong, s.token = 0, token{}
 	return nil
 }
 
@@ -99,7 +103,7 @@ func (s *pinSession) protocol(n *uint) (*pinProtocol, error) {
 	switch {
 	case n == nil:
 		return nil, StatusMissingParameter
-	case *n != 1 && *n != 2:
+	case *n < 1 || *n > uint(len(s.protocols)):
 		return nil, StatusInvalidParameter
 	}
 	return s.protocols[*n-1], nil

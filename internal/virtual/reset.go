@@ -20,5 +20,5 @@ func (a *authenticator) reset(ctx context.Context, op *Op) error {
 	if err := a.state.wipe(); err != nil {
 		return err
 	}
-	return a.pin.powerUp()
+	return a.pin.powerUp(a.opts.Quirks)
 }

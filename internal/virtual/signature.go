@@ -17,6 +17,7 @@ const (
 	flagUP = 0x01
 	flagUV = 0x04
 	flagAT = 0x40
+	flagED = 0x80
 )
 
 // coseKey is a public key (RFC 9053 §7): EC2 on P-256, or OKP on Ed25519, which has no Y.
@@ -115,8 +116,8 @@ func sign(k crypto.Signer, data []byte) ([]byte, error) {
 }
 
 // authData builds the authenticator data of an operation, with the faults that are on. The attested
-// credential data, if any, goes in attested.
-func (a *authenticator) authData(rpID string, flags byte, attested []byte) ([]byte, error) {
+// credential data and the extensions' output, if any, go in rest.
+func (a *authenticator) authData(rpID string, flags byte, rest []byte) ([]byte, error) {
 	if a.faults.is(FaultWrongRP) {
 		rpID += ".wrong"
 	}
@@ -133,7 +134,7 @@ func (a *authenticator) authData(rpID string, flags byte, attested []byte) ([]by
 	hash := sha256.Sum256([]byte(rpID))
 	d := append(hash[:], flags)
 	d = binary.BigEndian.AppendUint32(d, counter)
-	return append(d, attested...), nil
+	return append(d, rest...), nil
 }
 
 func (a *authenticator) counter() (uint32, error) {

@@ -46,6 +46,8 @@ type credential struct {
 	Algorithm    int    `json:"algorithm"`
 	PKCS8        []byte `json:"pkcs8"` // the private key, in the clear
 	Discoverable bool   `json:"discoverable"`
+	// CredRandom is nil for a credential that was made without hmac-secret.
+	CredRandom *credRandom `json:"cred_random,omitempty"`
 }
 
 // user is a PublicKeyCredentialUserEntity.
@@ -93,6 +95,9 @@ func parseState(b []byte) (*state, error) {
 	for i, c := range s.Credentials {
 		if c == nil || len(c.ID) != credentialIDLen {
 			return nil, fmt.Errorf("credential %d is damaged", i)
+		}
+		if r := c.CredRandom; r != nil && (len(r.WithUV) != credRandomLen || len(r.WithoutUV) != credRandomLen) {
+			return nil, fmt.Errorf("credential %d: what it makes secrets with is damaged", i)
 		}
 		if k, err := c.private(); err != nil {
 			return nil, fmt.Errorf("credential %d: %w", i, err)

@@ -58,15 +58,16 @@ func TestState(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, bad := range map[string]string{
-			"empty":                "",
-			"cut":                  string(good[:len(good)/2]),
-			"newer":                `{"version": 2}`,
-			"unknown field":        `{"version": 1, "more": 1}`,
-			"no credential":        `{"version": 1, "credentials": [null]}`,
-			"no private key":       strings.Replace(string(good), `"pkcs8": "`, `"pkcs8": "AAAA`, 1),
-			"another algorithm":    strings.Replace(string(good), `"algorithm": -7`, `"algorithm": -8`, 1),
-			"too many retries":     strings.Replace(string(good), `"retries": 7`, `"retries": 9`, 1),
-			"attestation, damaged": `{"version": 1, "attestation": {}}`,
+			"empty":                      "",
+			"cut":                        string(good[:len(good)/2]),
+			"newer":                      `{"version": 2}`,
+			"unknown field":              `{"version": 1, "more": 1}`,
+			"no credential":              `{"version": 1, "credentials": [null]}`,
+			"no private key":             strings.Replace(string(good), `"pkcs8": "`, `"pkcs8": "AAAA`, 1),
+			"another algorithm":          strings.Replace(string(good), `"algorithm": -7`, `"algorithm": -8`, 1),
+			"half of what makes secrets": strings.Replace(string(good), `"discoverable"`, `"cred_random": {"with_uv": "AAAA"}, "discoverable"`, 1),
+			"too many retries":           strings.Replace(string(good), `"retries": 7`, `"retries": 9`, 1),
+			"attestation, damaged":       `{"version": 1, "attestation": {}}`,
 		} {
 			if _, err := parseState([]byte(bad)); err == nil {
 				t.Errorf("%s: takes it", name)
@@ -109,6 +110,9 @@ func FuzzState(f *testing.F) {
 		c, err := newCredential(alg, rpID, user{ID: []byte("u")}, true)
 		if err != nil {
 			f.Fatal(err)
+		}
+		if alg == EdDSA {
+			c.CredRandom = newCredRandom()
 		}
 		s := state{Version: stateVersion, Counter: 3, PIN: &pinState{Hash: make([]byte, 16), Retries: 8}, Credentials: []*credential{c}, Attestation: v}
 		b, err := json.Marshal(s)

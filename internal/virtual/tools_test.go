@@ -145,6 +145,54 @@ func TestDebianTools(t *testing.T) {
 	})
 }
 
+// toolSecret is the secret that fido2-assert -G -h prints, last.
+func toolSecret(t *testing.T, out string) []byte {
+	t.Helper()
+	lines := strings.Fields(out)
+	b, err := base64.StdEncoding.DecodeString(lines[len(lines)-1])
+	if err != nil || len(b) != saltLen {
+		t.Fatalf("fido2-assert -G -h prints %q (%v)", out, err)
+	}
+	return b
+}
+
+func TestDebianToolsMakeSecrets(t *testing.T) {
+	for _, tool := range []string{"fido2-cred", "fido2-assert"} {
+		needTool(t, tool)
+	}
+	for name, q := range map[string]Quirks{"protocol 2": {}, "protocol 1": {PINProtocol1: true}} {
+		t.Run(name, func(t *testing.T) {
+			k := newKey(t, Options{PIN: "1234", MakeCredUVNotRequired: true, Quirks: q})
+			id, pem := verified(t, mustRun(t, mustRun(t, toolCred(), "fido2-cred", "-M", "-h", k.Path()), "fido2-cred", "-V", "-h"))
+			in := func(salt []byte) string { return strings.Join([]string{b64(hash), rpID, id, b64(salt), ""}, "\n") }
+			random := k.auth.state.Credentials[0].CredRandom
+			for _, s := range [][]byte{salt(1), salt(2)} {
+				out := mustRun(t, in(s), "fido2-assert", "-G", "-h", "-p", k.Path())
+				mustRun(t, out, "fido2-assert", "-V", "-h", "-p", pem)
+				if got := toolSecret(t, out); !bytes.Equal(got, mac(random.WithoutUV, s)) {
+					t.Errorf("the secret is % x", got)
+				}
+			}
+			dir := t.TempDir()
+			param, made := filepath.Join(dir, "param"), filepath.Join(dir, "assert")
+			if err := os.WriteFile(param, []byte(in(salt(1))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := typing(t, []string{"1234"}, "fido2-assert", "-G", "-h", "-v", "-i", param, "-o", made, k.Path()); err != nil {
+				t.Fatalf("fido2-assert -G -h -v: %v\n%s", err, out)
+			}
+			out, err := os.ReadFile(made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := toolSecret(t, string(out)); !bytes.Equal(got, mac(random.WithUV, salt(1))) {
+				t.Errorf("with the PIN, the secret is % x", got)
+			}
+			wantFailure(t, "FIDO_ERR_UNSUPPORTED_OPTION", in(salt(1)), "fido2-assert", "-G", "-h", "-t", "up=false", k.Path())
+		})
+	}
+}
+
 // wantFailure runs a tool that is to fail with libfido2's error.
 func wantFailure(t *testing.T, want, stdin string, argv ...string) {
 	t.Helper()
