@@ -33,6 +33,7 @@ type Registration struct {
 	Counter      uint32
 	UserVerified bool
 	Attestation  string // one of the constants above
+	HMACSecret   bool   // the key confirms that the credential makes secrets of salts
 }
 
 // VerifyAttestation checks what a key answered to MakeArgs (WebAuthn §7.1, steps that concern the
@@ -76,6 +77,7 @@ func VerifyAttestation(rpID string, clientDataHash [32]byte, wantAlg []int, a At
 		Counter:      d.counter,
 		UserVerified: d.has(flagUV),
 		Attestation:  kind,
+		HMACSecret:   d.extensions[hmacSecret] == true,
 	}, nil
 }
 

@@ -216,6 +216,26 @@ func TestVerifyAttestation(t *testing.T) {
 			}
 		})
 	}
+	for _, tc := range []struct {
+		name string
+		out  any
+		want bool
+	}{
+		{"yes", map[string]any{"hmac-secret": true}, true},
+		{"yes, among others", map[string]any{"credProtect": 2, "hmac-secret": true}, true},
+		{"no", map[string]any{"hmac-secret": false}, false},
+		{"something else", map[string]any{"hmac-secret": []byte{1}}, false},
+		{"one", map[string]any{"hmac-secret": 1}, false},
+		{"yes, to another name", map[string]any{"HMAC-Secret": true}, false},
+		{"nothing", map[string]any{}, false},
+	} {
+		t.Run("tells whether the credential makes secrets where the key says "+tc.name, func(t *testing.T) {
+			r, err := fido.VerifyAttestation(testRP, hash, []int{fido.AlgES256}, self(append(k.register(up|at|ed, k.id), encode(t, tc.out)...), nil))
+			if err != nil || r.HMACSecret != tc.want {
+				t.Errorf("got %+v, %v", r, err)
+			}
+		})
+	}
 	t.Run("accepts U2F as libfido2 translates it, with an algorithm", func(t *testing.T) {
 		for _, v := range load(t, "w3c-webauthn-3.json").Attestations {
 			a := v.attestation(t)

@@ -44,6 +44,8 @@ type authData struct {
 	aaguid       []byte
 	credentialID []byte
 	publicKey    []byte // COSE_Key, exactly its CBOR item
+
+	extensions map[string]any // outputs by name, only where flagED is set
 }
 
 func (a authData) has(flag byte) bool { return a.flags&flag != 0 }
@@ -88,7 +90,7 @@ func parseAuthData(b []byte) (authData, error) {
 		}
 	}
 	if a.has(flagED) {
-		if rest, err = skipExtensions(rest); err != nil {
+		if rest, err = a.parseExtensions(rest); err != nil {
 			return authData{}, err
 		}
 	}
@@ -119,13 +121,12 @@ func (a *authData) parseAttested(b []byte) ([]byte, error) {
 	return rest, nil
 }
 
-// skipExtensions checks that b begins with one map of extensions' outputs and returns what follows.
-func skipExtensions(b []byte) ([]byte, error) {
+// parseExtensions reads the one map of extensions' outputs that b begins with and returns what follows.
+func (a *authData) parseExtensions(b []byte) ([]byte, error) {
 	if len(b) == 0 || b[0]>>5 != 5 {
 		return nil, fmt.Errorf("%w: the extension data is no map", ErrMalformed)
 	}
-	var out map[string]any
-	rest, err := looseCBOR.UnmarshalFirst(b, &out)
+	rest, err := looseCBOR.UnmarshalFirst(b, &a.extensions)
 	if err != nil {
 		return nil, fmt.Errorf("%w: cannot read the extension data: %v", ErrMalformed, err)
 	}

@@ -32,6 +32,7 @@ func FuzzReceipt(f *testing.F) {
 			{sampleEncoded, header(testRP, uv, 0)},
 			{sampleEncoded, header("fob:other", up, 0)},
 			{sampleEncoded, append(header(testRP, up|ed, 0), 0xa1, 0x61, 'x', 0xf5)},
+			{sampleEncoded, append(header(testRP, up|ed, 0), encode(f, map[string]any{"hmac-secret": make([]byte, 48)})...)},
 			{sampleEncoded, append(header(testRP, up, 0), 0)},
 			{doubled, header(testRP, up, 0)},
 		} {

@@ -30,6 +30,8 @@ func FuzzAuthData(f *testing.F) {
 	}
 	k := es256Key(f)
 	f.Add(append(k.register(up|at|ed, k.id), 0xa1, 0x6b, 'h', 'm', 'a', 'c', '-', 's', 'e', 'c', 'r', 'e', 't', 0xf5))
+	f.Add(append(k.register(up|at|ed, k.id), encode(f, map[string]any{"credProtect": 2, "hmac-secret": []any{true}})...))
+	f.Add(append(header(testRP, up|uv|ed, 1), encode(f, map[string]any{"hmac-secret": make([]byte, 48)})...))
 	f.Add(append(header(testRP, up|ed, 1), 0xbf, 0xff))
 	rp := sha256.Sum256([]byte(testRP))
 	hash := sha256.Sum256([]byte("client data"))
@@ -44,6 +46,9 @@ func FuzzAuthData(f *testing.F) {
 			n := 37 + 16 + 2 + len(r.CredentialID) + len(r.PublicKey)
 			if len(b) > 16<<10 || len(b) < n || (len(b) == n) != (b[32]&ed == 0) || b[32]&up == 0 || b[32]&at == 0 {
 				t.Errorf("accepted %x as %+v", b, r)
+			}
+			if r.HMACSecret && !bytes.Contains(b[n:], []byte("hmac-secret\xf5")) {
+				t.Errorf("%x makes secrets", b)
 			}
 			if len(r.CredentialID) < 1 || len(r.CredentialID) > 1023 || len(r.AAGUID) != 16 || !slices.Contains(allAlgorithms, r.Algorithm) {
 				t.Errorf("accepted %+v", r)

@@ -55,6 +55,9 @@ func (HMACSecret) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
 // LogValue shows nothing.
 func (HMACSecret) LogValue() slog.Value { return slog.StringValue("[secret]") }
 
+// hmacSecret is the extension's name.
+const hmacSecret = "hmac-secret"
+
 // The lengths of a salt and of what a key makes of it, in bytes.
 const (
 	SaltLen       = 32
@@ -100,7 +103,7 @@ func (i Info) HasUV() bool { return i.Options["uv"] }
 func (i Info) AlwaysUV() bool { return i.Options["alwaysUv"] }
 
 // SupportsHMACSecret reports whether the key can make secrets of salts (CTAP 2.1 §12.5).
-func (i Info) SupportsHMACSecret() bool { return slices.Contains(i.Extensions, "hmac-secret") }
+func (i Info) SupportsHMACSecret() bool { return slices.Contains(i.Extensions, hmacSecret) }
 
 // Supports reports whether the key offers the COSE algorithm alg. Keys before CTAP 2.1 do not list
 // theirs and have ES256.

@@ -112,6 +112,8 @@ func TestVerifyAssertion(t *testing.T) {
 		{"refuses an answer without touch", header(testRP, uv, 0), false, fido.ErrNoPresence},
 		{"refuses an answer for another RP ID", header("fob:other", up, 0), false, fido.ErrWrongRP},
 		{"accepts extension data", extended(up|ed, 0xa1, 0x61, 'x', 0xf5), false, nil},
+		{"accepts an encrypted secret", extended(up|uv|ed, encode(t, map[string]any{"hmac-secret": make([]byte, 80)})...), true, nil},
+		{"refuses an encrypted secret that is cut short", extended(up|ed, encode(t, map[string]any{"hmac-secret": make([]byte, 48)})[:60]...), false, fido.ErrMalformed},
 		{"refuses extension data without its flag", extended(up, 0xa0), false, fido.ErrMalformed},
 		{"refuses the flag without extension data", extended(up | ed), false, fido.ErrMalformed},
 		{"refuses extension data that is no map", extended(up|ed, 0x80), false, fido.ErrMalformed},
