@@ -87,6 +87,7 @@ func (p *Pool) Run(ctx context.Context, c Call, result any) error {
 	if err != nil {
 		return p.fail(c, err)
 	}
+	defer clear(answer)
 	if result == nil {
 		return nil
 	}

@@ -148,6 +148,7 @@ func (p *process) read() {
 			return
 		}
 		r, err := parseReply(b)
+		clear(b)
 		if err != nil {
 			p.nonsense = err
 			return

@@ -134,14 +134,18 @@ func failed(err error) reply {
 }
 
 func send(out io.Writer, p reply) error {
+	defer clear(p.Result)
 	body, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("cannot write a reply: %w", err)
 	}
+	defer clear(body)
+	defer scrub(len(body))
 	b, err := frame(body)
 	if err != nil {
 		return fmt.Errorf("cannot write a reply: %w", err)
 	}
+	defer clear(b)
 	if _, err := out.Write(b); err != nil {
 		return fmt.Errorf("cannot write a reply: %w", err)
 	}
