@@ -150,6 +150,7 @@ var kindNames = map[string]string{
 	api.KindChangeVault:  "change of the vault",
 	api.KindBackup:       "backup",
 	api.KindLost:         "removal of a lost sign-in method",
+	api.KindUnlock:       "opening of the vault",
 	"revoke-grant":       "remembered approval taken back",
 	"helpdesk-code":      "one-time code from an administrator",
 	"confirm-name":       "confirmation of a user's new name",

@@ -68,7 +68,8 @@ func TestTypedSecrets(t *testing.T) {
 		x.ends(0)
 	})
 	t.Run("unlocks by what is typed, once nothing else does", func(t *testing.T) {
-		tape := "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed: open it with “fob vault unlock”: the passphrase opens it"}}` + "\n"
+		tape := "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed: open it with “fob vault unlock”: the passphrase opens it"}}` + "\n" +
+			"> GET /v1/vault 200\n" + `{"state":"sealed","slots":[{"id":"s1","type":"passphrase","name":"Mine"},{"id":"s2","type":"security-key","name":"Gone","damaged":true}]}` + "\n"
 		x := onTerminal(t, tape, "vault", "unlock")
 		x.sees("The vault is sealed: the passphrase opens it\\.\r\n")
 		shown := x.sees("Passphrase or recovery key: ")
@@ -84,7 +85,7 @@ func TestTypedSecrets(t *testing.T) {
 		shown += x.sees("fob: the vault is sealed")
 		x.ends(4)
 		hides(t, shown, "horse")
-		x.called(`POST /v1/vault/unlock {}\nPOST /v1/vault/unlock {"by":"correct horse"}\n`)
+		x.called(`POST /v1/vault/unlock {}\nGET /v1/vault\nPOST /v1/vault/unlock {"by":"correct horse"}\n`)
 	})
 	t.Run("wants a removal confirmed, and says what remains", func(t *testing.T) {
 		tape := "> GET /v1/vault 200\n" + `{"state":"open","slots":[{"id":"s1","type":"key-file","name":"File"},{"id":"s2","type":"recovery","name":"Safe"}]}` + "\n" + begin + changedVault

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,17 +17,18 @@ import (
 const (
 	slotPassphrase = "passphrase"
 	slotRecovery   = "recovery"
+	slotKey        = "security-key"
 )
 
 // slotTypes are what can be added.
-var slotTypes = []string{slotPassphrase, slotRecovery, "key-file", "secret-service"}
+var slotTypes = []string{slotPassphrase, slotRecovery, slotKey, "key-file", "secret-service"}
 
 // slotCalled is what a type of slot is called.
 func slotCalled(kind string) string {
 	switch kind {
 	case slotRecovery:
 		return "recovery key"
-	case "key-file", "secret-service":
+	case slotKey, "key-file", "secret-service":
 		return strings.ReplaceAll(kind, "-", " ")
 	}
 	return client.Show(kind)
@@ -64,16 +66,37 @@ func (a *app) printSlots(v api.Vault) error {
 		_, err := fmt.Fprintln(a.out, "The vault has no slots.")
 		return err
 	}
-	rows := make([][]string, len(v.Slots))
+	columns, rows, noted := []string{"ID", "TYPE", "NAME", "ADDED", "NOTES"}, make([][]string, len(v.Slots)), false
 	for i, s := range v.Slots {
-		rows[i] = []string{s.ID, slotCalled(s.Type), s.Name, when(s.Added)}
+		rows[i] = []string{s.ID, slotCalled(s.Type), s.Name, when(s.Added), slotNotes(s)}
+		noted = noted || slotNotes(s) != ""
 	}
-	return table(a.out, []string{"ID", "TYPE", "NAME", "ADDED"}, rows)
+	if !noted {
+		columns = columns[:4]
+		for i := range rows {
+			rows[i] = rows[i][:4]
+		}
+	}
+	return table(a.out, columns, rows)
+}
+
+// slotNotes is what there is to know of a slot besides.
+func slotNotes(s api.Slot) string {
+	switch {
+	case s.Damaged:
+		return "damaged: opens nothing"
+	case s.LockAfterS == 0:
+		return ""
+	case s.Verify:
+		return "PIN or fingerprint, locks after " + days(time.Duration(s.LockAfterS)*time.Second)
+	}
+	return "tap, locks after " + days(time.Duration(s.LockAfterS)*time.Second)
 }
 
 func (a *app) addSlotCmd() *cobra.Command {
 	var g given
-	var passphrase string
+	var passphrase, keyArg string
+	var lockAfter time.Duration
 	change := api.SlotChange{Action: api.SlotAdd}
 	cmd := &cobra.Command{
 		Use:   "add " + strings.Join(slotTypes, "|"),
@@ -82,8 +105,13 @@ func (a *app) addSlotCmd() *cobra.Command {
 A recovery key is made here and shown once: write it down, and keep it
 elsewhere. A key file and the secret service open the vault by themselves.
 
+A security key opens the vault by a tap, and the vault locks by itself 15
+minutes later, or after what --lock-after says. It is tapped twice. With
+--verify it wants its PIN or a fingerprint as well, each time; that cannot be
+changed later. A key can be lost: there has to be a recovery key first.
+
 With --passphrase - the passphrase is the first line of standard input.`,
-		Example:   "  fob vault slots add recovery\n  fob vault slots add passphrase --name Mine",
+		Example:   "  fob vault slots add recovery\n  fob vault slots add security-key --name Blue",
 		ValidArgs: slotTypes,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(slotTypes, args[0]) {
@@ -93,14 +121,58 @@ With --passphrase - the passphrase is the first line of standard input.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change.Type = args[0]
-			return a.changeVault(cmd.Context(), change, change.Type, passphrase, g,
+			if change.Type == slotKey {
+				return a.addKeySlot(cmd.Context(), change, keyArg, lockAfter, passphrase, g)
+			}
+			if keyArg != "" || change.Verify || cmd.Flags().Changed("lock-after") {
+				return usagef("--key, --verify and --lock-after are for a security key: fob vault slots add security-key")
+			}
+			return a.changeVault(cmd.Context(), api.BeginRequest{Vault: change}, change.Type, passphrase, g,
 				fmt.Sprintf("The vault can be opened by the new %s now.", slotCalled(change.Type)))
 		},
 	}
 	cmd.Flags().StringVar(&change.Name, "name", "", "`name` of the slot (default: what it is)")
+	cmd.Flags().StringVar(&keyArg, "key", "", "the security key with this `id` (default: the one that is touched)")
+	cmd.Flags().BoolVar(&change.Verify, "verify", false, "the security key wants its PIN or a fingerprint each time")
+	cmd.Flags().DurationVar(&lockAfter, "lock-after", 15*time.Minute, "`time` after which the vault locks by itself, 1m to 24h")
+	completeFunc(cmd, "key", a.completeKeys)
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
 	return cmd
+}
+
+// addKeySlot lets a security key open the vault, and says what else still does.
+func (a *app) addKeySlot(ctx context.Context, change api.SlotChange, keyArg string, lockAfter time.Duration, passphrase string, g given) error {
+	switch {
+	case lockAfter < time.Minute || lockAfter > 24*time.Hour:
+		return usagef("--lock-after is 1m to 24h")
+	case lockAfter%time.Second != 0:
+		return usagef("--lock-after is in whole seconds")
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	request := api.BeginRequest{Vault: change}
+	request.Vault.LockAfterS = int64(lockAfter / time.Second)
+	if keyArg != "" {
+		key, err := pickKey(ctx, c, []string{keyArg})
+		if err != nil {
+			return err
+		}
+		request.Key = key.ID
+	}
+	said := fmt.Sprintf("The vault opens by a tap on this key now, and locks by itself %s later. Try it: fob vault lock, then fob vault unlock", days(lockAfter))
+	before, err := c.Vault(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range before.Slots {
+		if s.Type == "key-file" || s.Type == "secret-service" {
+			said += fmt.Sprintf("\nThe %s opens it by itself as well, whenever fobd starts. So that only a tap opens it: fob vault slots remove %s", slotCalled(s.Type), s.ID)
+		}
+	}
+	return a.changeVault(ctx, request, slotKey, passphrase, g, said)
 }
 
 func (a *app) changeSlotCmd() *cobra.Command {
@@ -120,7 +192,7 @@ no more.`,
 				return err
 			}
 			change := api.SlotChange{Action: api.SlotModify, ID: slot.ID}
-			return a.changeVault(cmd.Context(), change, slot.Type, passphrase, g,
+			return a.changeVault(cmd.Context(), api.BeginRequest{Vault: change}, slot.Type, passphrase, g,
 				fmt.Sprintf("%s is changed: what opened the vault before does so no more.", quoted(slot.Name, slot.ID)))
 		},
 	}
@@ -151,7 +223,7 @@ at the terminal, or with --yes.`,
 				}
 			}
 			change := api.SlotChange{Action: api.SlotRemove, ID: slot.ID}
-			return a.changeVault(cmd.Context(), change, "", "", g, fmt.Sprintf("Removed: %s", name))
+			return a.changeVault(cmd.Context(), api.BeginRequest{Vault: change}, "", "", g, fmt.Sprintf("Removed: %s", name))
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -188,7 +260,7 @@ func (a *app) confirmRemoval(name string, slot api.Slot, others []api.Slot) erro
 
 // changeVault begins the request for a change of the slots, with a new passphrase where the slot has one,
 // and shows a new recovery key, once.
-func (a *app) changeVault(ctx context.Context, change api.SlotChange, kind, passphrase string, g given, said string) error {
+func (a *app) changeVault(ctx context.Context, request api.BeginRequest, kind, passphrase string, g given, said string) error {
 	if err := g.check(); err != nil {
 		return err
 	}
@@ -202,11 +274,12 @@ func (a *app) changeVault(ctx context.Context, change api.SlotChange, kind, pass
 			return err
 		}
 		defer clear(phrase)
-		change.Passphrase = phrase
+		request.Vault.Passphrase = phrase
 	case passphrase != "":
 		return usagef("a %s has no passphrase: leave --passphrase out", slotCalled(kind))
 	}
-	return a.begin(ctx, api.BeginRequest{Kind: api.KindChangeVault, Vault: change}, g, func(s api.RequestState, _ string) error {
+	request.Kind = api.KindChangeVault
+	return a.begin(ctx, request, g, func(s api.RequestState, _ string) error {
 		if _, err := fmt.Fprintln(a.out, said); err != nil || len(s.RecoveryKey) == 0 {
 			return err
 		}

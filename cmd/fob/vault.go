@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,8 +32,9 @@ func (a *app) vaultCmd() *cobra.Command {
 		Short: "Open and close the vault that holds tokens’ seeds; back up, restore",
 		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens,
 sealed. It opens by itself where the secret service or a key file has its key;
-besides, it has slots for a passphrase and for a recovery key that is kept on
-paper. While it is sealed no codes can be checked; security keys go on working.`,
+besides, it has slots for security keys, which open it by a tap, for a
+passphrase, and for a recovery key that is kept on paper. While it is sealed no
+codes can be checked; security keys go on working.`,
 		Example: "  fob vault\n  fob vault slots add recovery\n  fob vault backup --out fob.age",
 	}, status,
 		&cobra.Command{Use: "status", Short: "Show how the vault is", Args: noArgument, RunE: status},
@@ -57,6 +60,8 @@ func vaultState(v api.Vault) string {
 	switch v.State {
 	case api.VaultOpen:
 		switch where := client.Show(v.Where); {
+		case !v.Until.IsZero():
+			return "open until " + when(v.Until) + ", and then locks by itself"
 		case where == "":
 			return "open"
 		case strings.HasPrefix(where, "/"):
@@ -114,11 +119,15 @@ const secretTries = 3
 
 func (a *app) unlockCmd() *cobra.Command {
 	var passphrase string
+	var typed bool
+	var g given
 	cmd := &cobra.Command{
 		Use:   "unlock",
 		Short: "Open the vault",
-		Long: `Open the vault: by what opens it by itself, if that is back, and otherwise by a
-passphrase or the recovery key, which is asked for at the terminal without echo.`,
+		Long: `Open the vault: by what opens it by itself, if that is back; by a tap on a
+security key that is plugged in and has a slot; and otherwise by a passphrase or
+the recovery key, which is asked for at the terminal without echo. With --typed
+no tap is waited for.`,
 		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
@@ -137,19 +146,40 @@ passphrase or the recovery key, which is asked for at the terminal without echo.
 				if err := c.UnlockVault(cmd.Context(), by); err != nil {
 					return err
 				}
-			} else if err := a.unlock(cmd, c); err != nil {
+			} else if err := a.unlock(cmd.Context(), c, typed, g); err != nil {
 				return err
 			}
-			return a.vaultSaid(cmd, c, "The vault is open.")
+			v, err := c.Vault(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.vaultSaid(cmd, c, sentence("the vault is "+vaultOpen(v)))
 		},
 	}
 	passphraseFlag(cmd, &passphrase)
+	pinFlag(cmd, &g.pin)
+	cmd.Flags().BoolVar(&typed, "typed", false, "type the passphrase or recovery key, wait for no tap")
+	cmd.MarkFlagsMutuallyExclusive("passphrase", "pin")
 	return cmd
 }
 
-// unlock tries without a secret, and then with what is typed.
-func (a *app) unlock(cmd *cobra.Command, c *client.Client) error {
-	err := c.UnlockVault(cmd.Context(), nil)
+// vaultOpen says of a vault that was opened for how long that lasts.
+func vaultOpen(v api.Vault) string {
+	if v.Until.IsZero() {
+		return "open"
+	}
+	return vaultState(v)
+}
+
+// unlock tries without a person, then by a tap, and then by what is typed.
+func (a *app) unlock(ctx context.Context, c *client.Client, typed bool, g given) error {
+	err := c.UnlockVault(ctx, nil)
+	if isCode(err, api.CodeSealed) && !typed {
+		tapped, tapErr := a.unlockByTap(ctx, c, g)
+		if tapped || tapErr != nil {
+			return tapErr
+		}
+	}
 	for range secretTries {
 		if !isCode(err, api.CodeSealed) && !isCode(err, api.CodeWrongSecret) && !isCode(err, api.CodeKeeperAway) {
 			return err
@@ -163,8 +193,41 @@ func (a *app) unlock(cmd *cobra.Command, c *client.Client) error {
 		if askErr != nil {
 			return askErr
 		}
-		err = c.UnlockVault(cmd.Context(), by)
+		err = c.UnlockVault(ctx, by)
 		clear(by)
 	}
 	return err
+}
+
+// unlockByTap waits for a tap where a security key has a slot. Where none that does is plugged in, and
+// something can be typed instead, it says so, and tapped is false.
+func (a *app) unlockByTap(ctx context.Context, c *client.Client, g given) (tapped bool, err error) {
+	v, err := c.Vault(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !slices.ContainsFunc(v.Slots, func(s api.Slot) bool { return s.Type == slotKey && !s.Damaged }) {
+		return false, nil
+	}
+	stream, f, err := a.follow(ctx, api.BeginRequest{Kind: api.KindUnlock}, g)
+	if isCode(err, api.CodeNoKey) && haveTerminal() {
+		fmt.Fprintln(a.stderr, sentence(err.Error()))
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer stream.Close()
+	defer f.pins.wipe()
+	state, err := f.run(ctx, stream.Next)
+	switch {
+	case err != nil:
+		return false, err
+	case state.Decision == api.Approved && state.Error == nil:
+		return true, nil
+	case state.Decision == api.Cancelled && state.Error != nil && haveTerminal():
+		fmt.Fprintln(a.stderr, sentence(state.Error.Message))
+		return false, nil
+	}
+	return false, a.ended(state, "", nil)
 }

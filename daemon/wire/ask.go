@@ -86,6 +86,9 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 	if err := short("the passphrase", r.Vault.Passphrase, maxPass); err != nil {
 		return signin.Ask{}, err
 	}
+	if most := int64(vault.MaxLockAfter / time.Second); r.Vault.LockAfterS < 0 || r.Vault.LockAfterS > most {
+		return signin.Ask{}, api.Errorf(api.CodeBadRequest, "lock_after_s is %d to %d", int64(vault.MinLockAfter/time.Second), most)
+	}
 	a := signin.Ask{
 		Kind:    signin.Kind(r.Kind),
 		User:    r.User,
@@ -104,7 +107,7 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 		Token: signin.TokenAsk{Serial: r.Token.Serial, Action: signin.TokenAction(r.Token.Action), Force: r.Token.Force},
 		Vault: signin.VaultAsk{
 			Action: signin.VaultAction(r.Vault.Action), ID: r.Vault.ID, Type: r.Vault.Type, Name: r.Vault.Name,
-			Passphrase: Secret(r.Vault.Passphrase),
+			Passphrase: Secret(r.Vault.Passphrase), Verify: r.Vault.Verify, LockAfter: time.Duration(r.Vault.LockAfterS) * time.Second,
 		},
 		Block:    r.Unblock,
 		Code:     Secret(r.Code),

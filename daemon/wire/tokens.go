@@ -8,6 +8,7 @@ import (
 	"github.com/fobproject/fob/internal/store"
 	"github.com/fobproject/fob/internal/token"
 	"github.com/fobproject/fob/internal/vault"
+	"time"
 )
 
 // Token is a token as it travels: no seed, and nothing of how far it was used.
@@ -89,9 +90,12 @@ func importProblems(ps []signin.ImportProblem) (out []api.ImportProblem) {
 
 // Vault is the vault as it travels.
 func Vault(v vault.Status) api.Vault {
-	out := api.Vault{State: string(v.State), Where: v.Where, Problem: v.Problem, Recovery: v.HasRecovery}
+	out := api.Vault{State: string(v.State), Where: v.Where, Problem: v.Problem, Until: v.Until, Recovery: v.HasRecovery}
 	for _, s := range v.Slots {
-		out.Slots = append(out.Slots, api.Slot{ID: s.ID, Type: string(s.Type), Name: s.Name, Added: s.Added.UTC()})
+		out.Slots = append(out.Slots, api.Slot{
+			ID: s.ID, Type: string(s.Type), Name: s.Name, Added: s.Added.UTC(),
+			Verify: s.Verify, LockAfterS: int64(s.LockAfter / time.Second), Damaged: s.Damaged,
+		})
 	}
 	return out
 }

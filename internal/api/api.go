@@ -26,6 +26,7 @@ const (
 	KindChangeVault  = "change-vault"
 	KindBackup       = "backup"
 	KindLost         = "lost-method"
+	KindUnlock       = "unlock" // the vault, by a tap on a key that has a slot
 )
 
 // How a request ends.
@@ -56,8 +57,8 @@ type BeginRequest struct {
 	// Claimed is what the requester says about the occasion. It is shown as claimed, unless root says it to
 	// the system instance.
 	Claimed Claimed `json:"claimed,omitzero"`
-	// Key is a key's id where a request is about one key: set-pin, reset, and, if given, add-method
-	// and sign-in.
+	// Key is a key's id where a request is about one key: set-pin, reset, and, if given, add-method,
+	// change-vault, unlock and sign-in.
 	Key string `json:"key,omitempty"`
 	// Method is what add-method, remove-method, test and resync are about.
 	Method MethodSpec `json:"method,omitzero"`
@@ -108,12 +109,17 @@ type SlotChange struct {
 	Action string `json:"action,omitempty"`
 	// ID names the slot to change or remove.
 	ID string `json:"id,omitempty"`
-	// Type of the slot to add: "passphrase", "recovery", "key-file" or "secret-service".
+	// Type of the slot to add: "passphrase", "recovery", "security-key", "key-file" or "secret-service".
 	Type string `json:"type,omitempty"`
 	// Name of the slot to add, for people.
 	Name string `json:"name,omitempty"`
 	// Passphrase is the new one, where the slot has one.
 	Passphrase Secret `json:"passphrase,omitempty"`
+	// Verify has a security key ask for its PIN, or a fingerprint, whenever it opens the vault.
+	Verify bool `json:"verify,omitempty"`
+	// LockAfterS is after how many seconds the vault locks by itself once a security key has opened it, 60
+	// to 86,400; 900 if 0.
+	LockAfterS int64 `json:"lock_after_s,omitempty"`
 }
 
 // Claimed is what a requester says about the occasion. RequestState.Vouched names what is more than that.

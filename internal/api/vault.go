@@ -3,7 +3,8 @@ package api
 import "time"
 
 // Vault is how the vault is, in a status and from GET /v1/vault. POST /v1/vault/lock forgets its key,
-// POST /v1/vault/unlock (Unlock) opens it; slots are changed by change-vault requests.
+// POST /v1/vault/unlock (Unlock) opens it; slots are changed by change-vault requests, and
+// an unlock request opens it by a tap.
 type Vault struct {
 	// State is "open", "sealed", or "none" before it is first made.
 	State string `json:"state"`
@@ -12,6 +13,8 @@ type Vault struct {
 	Where string `json:"where,omitempty"`
 	// Problem says why it is sealed, and what to do.
 	Problem string `json:"problem,omitempty"`
+	// Until is when it locks by itself; zero if it does not.
+	Until time.Time `json:"until,omitzero"`
 	// Recovery says that there is a recovery key.
 	Recovery bool   `json:"recovery"`
 	Slots    []Slot `json:"slots,omitempty"`
@@ -30,6 +33,12 @@ type Slot struct {
 	Type  string    `json:"type"`
 	Name  string    `json:"name,omitempty"`
 	Added time.Time `json:"added"`
+	// Verify says that the security key asks for its PIN or a fingerprint, and LockAfterS after how many
+	// seconds the vault locks by itself once that key has opened it; 0 for other types.
+	Verify     bool  `json:"verify,omitempty"`
+	LockAfterS int64 `json:"lock_after_s,omitempty"`
+	// Damaged says that the slot does not open the vault.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 // Unlock is the body of POST /v1/vault/unlock. By is a passphrase or the recovery key; empty: what opens

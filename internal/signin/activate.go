@@ -119,7 +119,7 @@ func (r *Request) resync() (outcome, error) {
 		return outcome{}, err
 	}
 	if r.ask.Require > policy.Code && !r.mayDoWithout() {
-		if err := r.stepUp(); err != nil {
+		if err := r.stepUp("may change sign-in methods", r.about()); err != nil {
 			return outcome{}, err
 		}
 	}

@@ -95,7 +95,7 @@ func newDesk(t *testing.T, dir string, fakes *fakeKeys) *desk {
 			BootID: "this boot",
 		},
 	}
-	if d.config.Vault, err = vault.New(vault.Options{Store: s, Keepers: []vault.Keeper{new(memory)}}); err != nil {
+	if d.config.Vault, err = vault.New(vault.Options{Store: s, Keepers: []vault.Keeper{new(memory)}, Boot: d.config.Clock.Boot}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.config.Vault.Open(t.Context()); err != nil {
@@ -276,7 +276,7 @@ func TestBeginRefuses(t *testing.T) {
 			{"a service with control characters", d.me, signin.Ask{Service: "mail\x1ber"}, signin.ErrBadRequest},
 			{"an endless service", d.me, signin.Ask{Service: strings.Repeat("a", 65)}, signin.ErrBadRequest},
 			{"a service with a path", d.me, signin.Ask{Service: "../mailer"}, signin.ErrBadRequest},
-			{"an unknown kind", d.me, signin.Ask{Kind: "unlock"}, signin.ErrBadRequest},
+			{"an unknown kind", d.me, signin.Ask{Kind: "hug"}, signin.ErrBadRequest},
 			{"less strength than policy wants", d.me, signin.Ask{Require: policy.Click}, signin.ErrWeaker},
 			{"a time-out too short", d.me, signin.Ask{Timeout: time.Millisecond}, signin.ErrBadRequest},
 			{"a time-out too long", d.me, signin.Ask{Timeout: time.Hour}, signin.ErrBadRequest},

@@ -104,7 +104,7 @@ func (r *Request) addMethod() (outcome, error) {
 				return outcome{}, err
 			}
 		}
-		if err := r.stepUp(); err != nil {
+		if err := r.stepUp("may change sign-in methods", r.about()); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -147,13 +147,13 @@ func (r *Request) addKeys() (outcome, error) {
 	}}, nil
 }
 
-// stepUp is the approval of a change of methods. It stands in the log by itself: the tap was given, or
-// the code typed, whatever becomes of the change.
-func (r *Request) stepUp() error {
+// stepUp is the approval of what is done after it. It stands in the log by itself, with what may be done: the
+// tap was given, or the code typed, whatever becomes of the change.
+func (r *Request) stepUp(may, about string) error {
 	r.touchFor("to approve: %s", r.subject())
 	w := r.byStrongest()
-	w.about, w.interim = r.about(), true
-	_, err := r.resolve(w, "step-up: may change sign-in methods", nil)
+	w.about, w.interim = about, true
+	_, err := r.resolve(w, "step-up: "+may, nil)
 	return err
 }
 
@@ -245,7 +245,7 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool)
 	if err != nil {
 		return method.Method{}, outcome{}, err
 	}
-	m, registration, err := r.makeCredential(ctx, k, info, name)
+	m, registration, err := r.makeMethod(ctx, k, info, name)
 	if err != nil {
 		return method.Method{}, outcome{}, err
 	}
@@ -277,8 +277,8 @@ func (r *Request) enrol(ctx context.Context, k fido.Key, name string, last bool)
 	return m, out, err
 }
 
-// makeCredential is the first tap of an enrolment.
-func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info, name string) (m method.Method, reg method.Registration, err error) {
+// makeMethod is the first tap of an enrolment.
+func (r *Request) makeMethod(ctx context.Context, k fido.Key, info fido.Info, name string) (m method.Method, reg method.Registration, err error) {
 	id, err := r.e.newID()
 	if err != nil {
 		return m, reg, err
@@ -287,48 +287,65 @@ func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info
 	if _, err := io.ReadFull(r.e.cfg.Rand, handle); err != nil {
 		return m, reg, fmt.Errorf("cannot make a user handle: %w", err)
 	}
-	algorithm := fido.AlgES256
-	if info.Supports(fido.AlgEdDSA) {
-		algorithm = fido.AlgEdDSA
-	}
-	verbatim, hash, err := r.clientData(r.ask.Require, name)
-	if err != nil {
-		return m, reg, err
-	}
-	uv := &userVerification{r: r, key: k, wanted: info.HasPIN() || info.HasUV()}
-	var made fido.Attestation
-	r.touchFor("to register it")
-	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
-	letGo, err := r.blink(ctx, holder{key: k}, uv, func(ctx context.Context) (err error) {
-		made, err = r.e.cfg.Devices.Make(ctx, k, fido.MakeArgs{
-			RPID: r.e.rpID(), RPName: rpName, UserID: handle, UserName: r.user.Name, ClientDataHash: hash[:],
-			Algorithm: algorithm, Exclude: credentialIDs(method.Of(r.methods, method.TypeKey)), PIN: fido.RevealPIN(uv.pin), UV: uv.builtin,
-		}, r.opLimit())
-		return err
-	})
+	c, err := r.makeCredential(ctx, k, info, fido.MakeArgs{
+		RPID: r.e.rpID(), RPName: rpName, UserID: handle, UserName: r.user.Name, Exclude: credentialIDs(method.Of(r.methods, method.TypeKey)),
+	}, name, "to register it")
 	if errors.Is(err, fido.ErrExcluded) {
-		return m, reg, fmt.Errorf("%s: %w", k.Name, ErrKeyRegistered)
+		err = fmt.Errorf("%s: %w", k.Name, ErrKeyRegistered)
 	}
 	if err != nil {
 		return m, reg, err
-	}
-	letGo()
-	proved, err := fido.VerifyAttestation(r.e.rpID(), hash, []int{algorithm}, made)
-	if err != nil {
-		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
-	}
-	if uv.wanted && !proved.UserVerified { // it took the PIN, and does not say so
-		return m, reg, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, fido.ErrNotVerified)
-	}
-	if !r.e.policy.Load().AllowsAAGUID(proved.AAGUID) {
-		return m, reg, fmt.Errorf("%s: %w", k.Name, ErrKeyModel)
 	}
 	m = method.Method{
 		ID: id, UID: r.user.UID, User: r.user.Name, Type: method.TypeKey, Name: name, Added: r.e.cfg.Clock.Now().UTC(),
 		Key: &method.Key{
-			RPID: r.e.rpID(), CredentialID: proved.CredentialID, PublicKey: proved.PublicKey, Algorithm: proved.Algorithm,
-			AAGUID: proved.AAGUID, Counter: proved.Counter, UV: proved.UserVerified, Attestation: proved.Attestation, KeyID: k.ID,
+			RPID: r.e.rpID(), CredentialID: c.CredentialID, PublicKey: c.PublicKey, Algorithm: c.Algorithm,
+			AAGUID: c.AAGUID, Counter: c.Counter, UV: c.UserVerified, Attestation: c.Attestation, KeyID: k.ID,
 		},
 	}
-	return m, method.Registration{Format: made.Format, Statement: made.Statement, AuthData: made.AuthData, ClientData: verbatim}, nil
+	return m, method.Registration{Format: c.answer.Format, Statement: c.answer.Statement, AuthData: c.answer.AuthData, ClientData: c.clientData}, nil
+}
+
+// madeCredential is a new credential whose attestation was verified.
+type madeCredential struct {
+	fido.Registration
+	answer     fido.Attestation
+	clientData []byte
+}
+
+// makeCredential makes a key blink for a new credential, with its PIN where it has one. It fills in what a
+// says neither of the algorithm nor of the client data, which name what it is about.
+func (r *Request) makeCredential(ctx context.Context, k fido.Key, info fido.Info, a fido.MakeArgs, about, purpose string) (c madeCredential, err error) {
+	a.Algorithm = fido.AlgES256
+	if info.Supports(fido.AlgEdDSA) {
+		a.Algorithm = fido.AlgEdDSA
+	}
+	verbatim, hash, err := r.clientData(r.ask.Require, about)
+	if err != nil {
+		return c, err
+	}
+	a.ClientDataHash = hash[:]
+	uv := &userVerification{r: r, key: k, wanted: info.HasPIN() || info.HasUV()}
+	r.touchFor("%s", purpose)
+	r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
+	letGo, err := r.blink(ctx, holder{key: k}, uv, func(ctx context.Context) (err error) {
+		a.PIN, a.UV = fido.RevealPIN(uv.pin), uv.builtin
+		c.answer, err = r.e.cfg.Devices.Make(ctx, k, a, r.opLimit())
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	letGo()
+	c.clientData = verbatim
+	if c.Registration, err = fido.VerifyAttestation(a.RPID, hash, []int{a.Algorithm}, c.answer); err != nil {
+		return c, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, err)
+	}
+	if uv.wanted && !c.UserVerified { // it took the PIN, and does not say so
+		return c, fmt.Errorf("%s: %w: %w", k.Name, fido.ErrBadAnswer, fido.ErrNotVerified)
+	}
+	if !r.e.policy.Load().AllowsAAGUID(c.AAGUID) {
+		return c, fmt.Errorf("%s: %w", k.Name, ErrKeyModel)
+	}
+	return c, nil
 }

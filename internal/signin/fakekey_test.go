@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -47,6 +48,7 @@ type fakeKey struct {
 	answer  time.Duration         // to a silent question
 	linger  time.Duration         // by which an operation outlives its end
 	silent  int                   // silent questions asked
+	plain   bool                  // it has no hmac-secret
 }
 
 func newFakeKey(id string) *fakeKey {
@@ -72,6 +74,8 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 		Allow, Exclude [][]byte
 		Silent, UV     bool
 		PIN, Old, New  fido.PIN
+		HMACSecret     bool `json:"hmac_secret"`
+		Salt           []byte
 	}
 	if err := json.Unmarshal(raw, &a); err != nil {
 		return err
@@ -128,6 +132,9 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 	switch c.Op {
 	case fido.OpInfo:
 		info := fido.Info{FIDO2: true, Versions: []string{"FIDO_2_1"}, Options: map[string]bool{"clientPin": k.pin != ""}, MinPIN: 4, Algorithms: []int{fido.AlgES256}}
+		if !k.plain {
+			info.Extensions = []string{"hmac-secret"}
+		}
 		if k.pin != "" {
 			info.PINRetries = &k.retries
 		}
@@ -150,7 +157,7 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 		if held(a.Exclude) != nil {
 			return opError(0x19, "FIDO_ERR_CREDENTIAL_EXCLUDED")
 		}
-		return answer(k.make(a.RPID, a.PIN != nil))
+		return answer(k.make(a.RPID, a.PIN != nil, a.HMACSecret))
 	case fido.OpAssert:
 		if a.Silent {
 			k.silent++
@@ -167,7 +174,11 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 		if id == nil {
 			return opError(0x2e, "FIDO_ERR_NO_CREDENTIALS")
 		}
-		return answer(fido.AssertResult{Assertions: []fido.Assertion{k.assert(a.RPID, id, a.ClientDataHash, !a.Silent, a.PIN != nil)}})
+		assertion := k.assert(a.RPID, id, a.ClientDataHash, !a.Silent, a.PIN != nil)
+		if a.Salt != nil {
+			assertion.Secret = k.secret(id, a.Salt, a.PIN != nil)
+		}
+		return answer(fido.AssertResult{Assertions: []fido.Assertion{assertion}})
 	}
 	return fmt.Errorf("the fake key cannot do %q", c.Op)
 }
@@ -187,7 +198,7 @@ func flags(up, uv bool) (f byte) {
 	return f
 }
 
-func (k *fakeKey) make(rpID string, uv bool) fido.Attestation {
+func (k *fakeKey) make(rpID string, uv, hmacSecret bool) fido.Attestation {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -204,9 +215,28 @@ func (k *fakeKey) make(rpID string, uv bool) fido.Attestation {
 		panic(err)
 	}
 	k.counter++
-	data := append(authData(rpID, 0x40|flags(true, uv), k.counter), make([]byte, 16)...)
+	has, extensions := byte(0x40), []byte(nil)
+	if hmacSecret {
+		has |= 0x80
+		if extensions, err = cbor.Marshal(map[string]bool{"hmac-secret": true}); err != nil {
+			panic(err)
+		}
+	}
+	data := append(authData(rpID, has|flags(true, uv), k.counter), make([]byte, 16)...)
 	data = binary.BigEndian.AppendUint16(data, uint16(len(id)))
-	return fido.Attestation{Format: "none", AuthData: slices.Concat(data, id, public), Statement: []byte{0xa0}}
+	return fido.Attestation{Format: "none", AuthData: slices.Concat(data, id, public, extensions), Statement: []byte{0xa0}}
+}
+
+// secret is what the credential makes of a salt.
+func (k *fakeKey) secret(id, salt []byte, uv bool) []byte {
+	private, err := k.creds[string(id)].Bytes()
+	if err != nil {
+		panic(err)
+	}
+	m := hmac.New(sha256.New, private)
+	m.Write([]byte{flags(true, uv)})
+	m.Write(salt)
+	return m.Sum(nil)
 }
 
 func (k *fakeKey) assert(rpID string, id, hash []byte, up, uv bool) fido.Assertion {

@@ -69,43 +69,51 @@ func (r *Request) race(ctx context.Context, holders []holder, need policy.Streng
 	if len(holders) == 1 {
 		return r.shownTap(ctx, holders[0], need, about)
 	}
+	return first(ctx, r, holders, func(ctx context.Context, h holder) (approval, error) { return r.shownTap(ctx, h, need, about) }, approval.done)
+}
+
+// first asks all at once. The first who has an answer wins, and the others are let go at once; one that
+// fails stands in nobody's way. late gets the answers that came too late.
+func first[H, T any](ctx context.Context, r *Request, among []H, ask func(context.Context, H) (T, error), late func(T)) (none T, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errCancelled)
 	type result struct {
-		approval
-		err error
+		answer T
+		err    error
 	}
 	results := make(chan result)
-	for _, h := range holders {
+	for _, h := range among {
 		r.offers.Go(func() {
-			a, err := r.shownTap(ctx, h, need, about)
+			answer, err := ask(ctx, h)
 			select {
-			case results <- result{a, err}:
-			case <-ctx.Done(): // another offer won, or the request is over
-				a.done()
+			case results <- result{answer, err}:
+			case <-ctx.Done(): // another won, or the request is over
+				if err == nil {
+					late(answer)
+				}
 			}
 		})
 	}
 	var failures []error
-	for range holders {
+	for range among {
 		select {
 		case res := <-results:
 			if res.err == nil {
-				return res.approval, nil
+				return res.answer, nil
 			}
 			failures = append(failures, res.err)
 		case <-ctx.Done():
-			return approval{}, context.Cause(ctx)
+			return none, context.Cause(ctx)
 		}
 	}
-	return approval{}, telling(failures)
+	return none, telling(failures)
 }
 
 // telling chooses, of several offers' failures, the one that says most: a key without a credential
 // is only worth a word if that is all there was.
 func telling(failures []error) error {
 	for _, err := range failures {
-		if !errors.Is(err, ErrKeyNotOwn) {
+		if !errors.Is(err, ErrKeyNotOwn) && !errors.Is(err, ErrKeyNoSlot) {
 			return err
 		}
 	}
@@ -340,41 +348,21 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 // choose lets a person pick one of several keys by touching it.
 func (r *Request) choose(ctx context.Context, among []holder) (fido.Key, error) {
 	defer r.withdraw(OfferByKey)
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(errCancelled)
-	type result struct {
-		key fido.Key
-		err error
-	}
-	results := make(chan result, len(among))
 	for _, h := range among {
-		k := h.key
-		r.offer(k.ID, func(o *Offer) { o.KeyName = k.Name })
-		r.offers.Go(func() {
-			letGo, err := r.blink(ctx, h, new(userVerification), func(ctx context.Context) error {
-				return r.e.cfg.Devices.Select(ctx, k, r.opLimit())
-			})
-			if err == nil {
-				letGo()
-			} else if ctx.Err() == nil {
-				r.offer(k.ID, func(o *Offer) { o.State, o.Err = OfferFailed, err })
-			}
-			results <- result{k, err}
+		r.offer(h.key.ID, func(o *Offer) { o.KeyName = h.key.Name })
+	}
+	return first(ctx, r, among, func(ctx context.Context, h holder) (fido.Key, error) {
+		letGo, err := r.blink(ctx, h, new(userVerification), func(ctx context.Context) error {
+			return r.e.cfg.Devices.Select(ctx, h.key, r.opLimit())
 		})
-	}
-	var failures []error
-	for range among {
-		select {
-		case res := <-results:
-			if res.err == nil {
-				return res.key, nil
-			}
-			failures = append(failures, res.err)
-		case <-ctx.Done():
-			return fido.Key{}, context.Cause(ctx)
+		switch {
+		case err == nil:
+			letGo()
+		case ctx.Err() == nil:
+			r.offer(h.key.ID, func(o *Offer) { o.State, o.Err = OfferFailed, err })
 		}
-	}
-	return fido.Key{}, telling(failures)
+		return h.key, err
+	}, func(fido.Key) {})
 }
 
 // plugged lists the keys that are plugged in now, or the one that only names.

@@ -27,6 +27,7 @@ const (
 	KindChangeVault  Kind = "change-vault"
 	KindBackup       Kind = "backup"
 	KindLost         Kind = "lost-method"
+	KindUnlock       Kind = "unlock"
 )
 
 // Decision is how a request ended; empty while it is pending.
@@ -49,7 +50,7 @@ type Ask struct {
 	Require policy.Strength // None: policy's own
 	Timeout time.Duration   // 0: policy's own
 	Claimed Claimed
-	KeyID   string // set-pin and reset: which key; elsewhere: only this key
+	KeyID   string // set-pin, reset and change-vault: which key; elsewhere: only this key
 	Method  MethodAsk
 	Token   TokenAsk
 	Vault   VaultAsk
@@ -118,6 +119,10 @@ type VaultAsk struct {
 	Name   string // of the slot to add
 	// Passphrase is the new one; the engine wipes it.
 	Passphrase *secret.Secret
+	// Verify says that a security key verifies its user whenever it opens the vault, and LockAfter for how
+	// long that then stays open; 0 for vault.DefaultLockAfter.
+	Verify    bool
+	LockAfter time.Duration
 }
 
 // VaultAction is a change of the vault's slots.

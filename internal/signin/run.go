@@ -36,6 +36,7 @@ var kinds = map[Kind]kind{
 	KindChangeToken:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeToken, (*Request).changeToken},
 	KindExportTokens: {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).exportTokens},
 	KindChangeVault:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeVault, (*Request).changeVault},
+	KindUnlock:       {Rules{Access: caller.AccessAdmin, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canUnlock, (*Request).unlock},
 	KindBackup:       {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).backup},
 }
 

@@ -71,6 +71,12 @@ func (r *Request) canChangeVault() error {
 	}
 	r.ask.Method.Name = r.ask.Vault.Name
 	r.stepUpNeed()
+	switch a := r.ask.Vault; {
+	case a.Action == SlotAdd && a.Type == string(vault.TypeSecurityKey):
+		return r.canAddKeySlot()
+	case a.Verify || a.LockAfter != 0 || r.ask.KeyID != "":
+		return badRequest("only a security key is chosen, verifies its user, or locks the vault after a time")
+	}
 	if len(r.methods) == 0 || r.mayDoWithout() {
 		return nil
 	}
@@ -81,6 +87,9 @@ func (r *Request) canChangeVault() error {
 // old way in works until the new one is on disk.
 func (r *Request) changeVault() (outcome, error) {
 	a := r.ask.Vault
+	if a.Action == SlotAdd && a.Type == string(vault.TypeSecurityKey) {
+		return r.addKeySlot()
+	}
 	defer a.Passphrase.Wipe()
 	change, err := r.prepareSlot(a)
 	if err != nil {
@@ -89,7 +98,7 @@ func (r *Request) changeVault() (outcome, error) {
 	committed := false
 	defer func() { change.Done(context.WithoutCancel(r.ctx), committed) }()
 	slot := string(change.Slot().Type) + " " + change.Slot().ID
-	done := map[VaultAction]string{SlotAdd: "added", SlotChange: "changed", SlotRemove: "removed"}[a.Action] + " a way to open the vault: " + slot
+	done := r.slotDone(change.Slot())
 	var out outcome
 	if len(r.methods) == 0 {
 		out, err = r.commit(true, r.afterStepUp(change.Apply), r.entry(Approved, done))
@@ -105,6 +114,12 @@ func (r *Request) changeVault() (outcome, error) {
 	committed = true
 	r.yieldTo(Yield{RecoveryKey: change.Recovery()})
 	return out, nil
+}
+
+// slotDone is the log's word for what was done to a slot.
+func (r *Request) slotDone(s vault.Slot) string {
+	done := map[VaultAction]string{SlotAdd: "added", SlotChange: "changed", SlotRemove: "removed"}[r.ask.Vault.Action]
+	return fmt.Sprintf("%s a way to open the vault: %s %s", done, s.Type, s.ID)
 }
 
 func (r *Request) prepareSlot(a VaultAsk) (*vault.Change, error) {

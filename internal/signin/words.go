@@ -35,6 +35,7 @@ var kindWords = map[Kind]string{
 	KindChangeVault:  "change of the vault's slots",
 	KindBackup:       "backup of everything, seeds included",
 	KindLost:         "removal of a lost sign-in method",
+	KindUnlock:       "opening the vault",
 }
 
 // subject names the request: "sign-in for alice by app:1000:mailer".

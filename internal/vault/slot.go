@@ -16,11 +16,13 @@ import (
 	"github.com/fobproject/fob/internal/store"
 )
 
-// MaxSlots bounds the slots of a vault.
-const MaxSlots = 16
+// MaxSlots bounds the slots of a vault, and MaxName their names, in characters.
+const (
+	MaxSlots = 16
+	MaxName  = 64
+)
 
 const (
-	maxName    = 64 // runes
 	idLength   = 10
 	idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz" // no letters that people confuse; 5 bits each
 	saltSize   = 16
@@ -275,7 +277,7 @@ func isID(s string) bool {
 func checkName(name string) error {
 	n := utf8.RuneCountInString(name)
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-	if n < 1 || n > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) || strings.TrimSpace(name) != name {
+	if n < 1 || n > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) || strings.TrimSpace(name) != name {
 		return ErrBadName
 	}
 	return nil
