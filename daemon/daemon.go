@@ -211,13 +211,15 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 		return err
 	}
 	var mine signin.Person
+	var accounts func(*store.Tx, []string, bool) ([]signin.Account, error)
 	if !d.o.System {
-		mine = owner
+		mine, accounts = owner, accountsOf(d.vault)
 	}
 	d.engine, err = signin.New(signin.Config{
 		Store: d.store, System: d.o.System, Owner: mine, Standing: d.standing(), Vault: d.vault,
 		Users: users, Person: person, People: everybody, Groups: nss.Lookup{}.GroupsOf, Policy: d.policies.current(), Reported: d.reported, OwnAddress: ownAddress,
-		Devices: fido.NewDevices(d.pool),
+		Accounts: accounts,
+		Devices:  fido.NewDevices(d.pool),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			return fido.Discover("/sys", "/dev", config.Keys)
 		},

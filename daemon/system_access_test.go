@@ -283,7 +283,7 @@ func (k kindRow) forOther() string {
 }
 
 func (k kindRow) root() string {
-	if k.UserOnly {
+	if k.UserOnly || k.Access == caller.AccessUser {
 		return never
 	}
 	return yes
@@ -303,6 +303,9 @@ func (k kindRow) stepUp() string {
 	case signin.StepStrongest:
 		if k.Recovers {
 			return "the strongest registered, or a recovery code; root without"
+		}
+		if k.Access == caller.AccessUser {
+			return "the strongest registered"
 		}
 		return "the strongest registered; root without"
 	}

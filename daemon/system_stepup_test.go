@@ -40,6 +40,7 @@ func (i *instance) works(t *testing.T, fobs []api.Method) []work {
 		}},
 		{ask: api.BeginRequest{Kind: api.KindExportTokens}},
 		{ask: api.BeginRequest{Kind: api.KindBackup}},
+		{ask: api.BeginRequest{Kind: api.KindExportAccounts}},
 		{api.BeginRequest{Kind: api.KindChangeVault, Vault: api.SlotChange{Action: "add", Type: "recovery"}}, func() bool {
 			v, err := i.Vault(limit(t))
 			if err != nil {
@@ -143,7 +144,8 @@ func (i *instance) tryStepUps(t *testing.T, works []work, f *fob) {
 			if w.done != nil && !w.done() {
 				t.Error("it is not done")
 			}
-			if (w.ask.Kind == api.KindExportTokens || w.ask.Kind == api.KindBackup) != (yields(s) > 0) {
+			gives := []string{api.KindExportTokens, api.KindExportAccounts, api.KindBackup}
+			if slices.Contains(gives, w.ask.Kind) != (yields(s) > 0) {
 				t.Error("it does not yield what it should")
 			}
 		})
@@ -170,6 +172,9 @@ func TestAccessStepUps(t *testing.T) {
 		for _, serial := range []string{"FOB-1", "FOB-2", "FOB-3"} {
 			f := newFob(serial, "hotp")
 			fobs, methods = append(fobs, f), append(methods, carry(t, i.Client, f, func() { i.tap(t) }))
+		}
+		if _, err := i.AddAccount(limit(t), newAccount("me")); err != nil {
+			t.Fatal(err)
 		}
 		i.waits(t)
 		works := i.works(t, methods)

@@ -148,7 +148,7 @@ type backupCheck struct {
 func (b *backupCheck) next(line api.Yield) error {
 	both := line.Backup != nil && line.Record != nil || line.End && (line.Backup != nil || line.Record != nil)
 	switch {
-	case b.ended, both, line.Token != nil, line.Error != nil:
+	case b.ended, both, line.Token != nil, line.Account != nil, line.Error != nil:
 	case line.Backup != nil && b.head == nil:
 		b.head = line.Backup
 		return nil

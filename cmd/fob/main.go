@@ -166,4 +166,6 @@ var kindNames = map[string]string{
 	"delete-account":     "deletion of an account",
 	"card-password":      "password of a card",
 	"reset-card":         "reset of a card",
+
+	api.KindExportAccounts: "export of accounts",
 }

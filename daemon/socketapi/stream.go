@@ -150,6 +150,18 @@ func (s *Server) yield(out lines, req *signin.Request) {
 				return
 			}
 		}
+	case y.Accounts != nil:
+		for a, err := range y.Accounts {
+			if err != nil {
+				_ = out.send(api.Yield{Error: s.Errors.Of(err)})
+				return
+			}
+			err := out.send(api.Yield{Account: wire.AccountSeed(a)})
+			a.Seed.Wipe()
+			if err != nil {
+				return
+			}
+		}
 	case y.Backup != nil:
 		defer y.Backup.DataKey.Wipe()
 		if out.send(api.Yield{Backup: wire.BackupHead(y.Backup)}) != nil {

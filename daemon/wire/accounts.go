@@ -5,6 +5,7 @@ import (
 	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/secret"
+	"github.com/fobproject/fob/internal/signin"
 )
 
 // Cards are cards as they travel.
@@ -42,6 +43,14 @@ func Account(a codes.Account) api.Account {
 		out.Until = &until
 	}
 	return out
+}
+
+// AccountSeed is an account with its seed as it leaves. The seed is not copied.
+func AccountSeed(a signin.Account) *api.AccountSeed {
+	return &api.AccountSeed{
+		Issuer: a.Issuer, Name: a.Name, Kind: string(a.Kind), Algorithm: string(a.Algorithm), Digits: a.Digits, Period: a.Period,
+		Counter: a.Counter, Seed: a.Seed.Reveal(),
+	}
 }
 
 // NewAccount reads an account that comes in. The seed's bytes move into it.

@@ -77,6 +77,11 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 			return signin.Ask{}, err
 		}
 	}
+	for _, id := range r.Accounts {
+		if err := plain("an account's id", id, maxID); err != nil {
+			return signin.Ask{}, err
+		}
+	}
 	if err := short("the code", r.Code, maxCode); err != nil {
 		return signin.Ask{}, err
 	}
@@ -109,6 +114,7 @@ func ask(r api.BeginRequest) (signin.Ask, *api.Error) {
 			Action: signin.VaultAction(r.Vault.Action), ID: r.Vault.ID, Type: r.Vault.Type, Name: r.Vault.Name,
 			Passphrase: Secret(r.Vault.Passphrase), Verify: r.Vault.Verify, LockAfter: time.Duration(r.Vault.LockAfterS) * time.Second,
 		},
+		Accounts: signin.AccountsAsk{IDs: r.Accounts},
 		Block:    r.Unblock,
 		Code:     Secret(r.Code),
 		Helpdesk: Secret(r.Helpdesk),

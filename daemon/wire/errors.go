@@ -97,6 +97,8 @@ var table = []row{
 	{signin.ErrNotFound, api.CodeNotFound, ""},
 	{signin.ErrNotPending, api.CodeNotPending, ""},
 	{signin.ErrMethodsChanged, api.CodeConflict, ""},
+	{signin.ErrAccountsChanged, api.CodeConflict, ""},
+	{signin.ErrNoAccounts, api.CodeNotFound, ""},
 	{signin.ErrNotConfirmed, api.CodeNotConfirmed, ""},
 
 	{signin.ErrImport, api.CodeImport, ""},

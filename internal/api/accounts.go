@@ -89,6 +89,18 @@ type NewAccount struct {
 	On        []string `json:"on"`
 }
 
+// AccountSeed is an account of the vault with its secret, as it leaves.
+type AccountSeed struct {
+	Issuer    string `json:"issuer,omitempty"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Algorithm string `json:"algorithm"`
+	Digits    int    `json:"digits"`
+	Period    int    `json:"period,omitempty"`  // seconds; TOTP
+	Counter   uint64 `json:"counter,omitempty"` // of the next code; HOTP
+	Seed      Seed   `json:"seed"`
+}
+
 // Added is the answer to POST /v1/accounts: the accounts' ids, in the order of NewAccount.On.
 type Added struct {
 	IDs []string `json:"ids"`

@@ -27,6 +27,8 @@ const (
 	KindBackup       = "backup"
 	KindLost         = "lost-method"
 	KindUnlock       = "unlock" // the vault, by a tap on a key that has a slot
+
+	KindExportAccounts = "export-accounts" // at a user instance
 )
 
 // How a request ends.
@@ -40,7 +42,8 @@ const (
 
 // BeginRequest is the body of POST /v1/requests. The answer is a stream of RequestState lines
 // (application/x-ndjson) that ends with the decision; closing the connection cancels the request. After
-// the approval of an export-tokens or backup request lines of Yield follow, to this caller alone.
+// the approval of an export-tokens, export-accounts or backup request lines of Yield follow, to this caller
+// alone.
 type BeginRequest struct {
 	// Kind is one of the kinds above; "sign-in" if empty.
 	Kind string `json:"kind,omitempty"`
@@ -66,6 +69,8 @@ type BeginRequest struct {
 	Token TokenChange `json:"token,omitzero"`
 	// Vault is what change-vault is about.
 	Vault SlotChange `json:"vault,omitzero"`
+	// Accounts are the ids of the vault's accounts that export-accounts hands out; all of them if empty.
+	Accounts []string `json:"accounts,omitempty"`
 	// Code is a token's code that the user has typed already, for a sign-in. Then nobody is asked and no
 	// key blinks: the answer is the approval, or an error such as code_wrong.
 	Code Secret `json:"code,omitempty"`
@@ -206,11 +211,13 @@ type RequestState struct {
 	RecoveryCodes []Secret `json:"recovery_codes,omitempty"`
 }
 
-// Yield is one line that follows the approval of an export-tokens or backup request. A stream whose last
-// line is not one with End was cut short.
+// Yield is one line that follows the approval of an export-tokens, export-accounts or backup request. A stream
+// whose last line is not one with End was cut short.
 type Yield struct {
 	// Token is a token with its seed (export-tokens).
 	Token *TokenSeed `json:"token,omitempty"`
+	// Account is an account of the vault with its seed (export-accounts).
+	Account *AccountSeed `json:"account,omitempty"`
 	// Backup begins a backup; Record is one value of it.
 	Backup *BackupHead   `json:"backup,omitempty"`
 	Record *BackupRecord `json:"record,omitempty"`

@@ -55,10 +55,10 @@ func (s *Stream) Next() (api.RequestState, error) {
 	return state, nil
 }
 
-// Yield gives the lines that follow the approval of an export-tokens or backup request, without the last
-// one, which has End set. A line with Error ends it with that error, and a stream that ends before its
-// last line with one that is ErrLost: what came before is not the whole. What is secret in a line is the
-// loop's to wipe.
+// Yield gives the lines that follow the approval of an export-tokens, export-accounts or backup request,
+// without the last one, which has End set. A line with Error ends it with that error, and a stream that ends
+// before its last line with one that is ErrLost: what came before is not the whole. What is secret in a line
+// is the loop's to wipe.
 func (s *Stream) Yield() iter.Seq2[api.Yield, error] {
 	s.yields.Store(true)
 	return func(yield func(api.Yield, error) bool) {

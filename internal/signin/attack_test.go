@@ -21,6 +21,10 @@ func TestStepUpSlips(t *testing.T) {
 	for name, ask := range map[string]func(*desk) signin.Ask{
 		"export": func(*desk) signin.Ask { return signin.Ask{Kind: signin.KindExportTokens} },
 		"backup": func(*desk) signin.Ask { return signin.Ask{Kind: signin.KindBackup} },
+		"accounts": func(d *desk) signin.Ask {
+			d.shelve(signin.Account{ID: "a", Name: "me"})
+			return signin.Ask{Kind: signin.KindExportAccounts}
+		},
 		"vault": func(*desk) signin.Ask {
 			return signin.Ask{Kind: signin.KindChangeVault, Vault: signin.VaultAsk{Action: signin.SlotAdd, Type: "recovery"}}
 		},
@@ -53,7 +57,7 @@ func TestStepUpSlips(t *testing.T) {
 				if v := d.end(r); v.Decision == signin.Approved || !errors.Is(v.Err, signin.ErrMethodsChanged) {
 					t.Errorf("it ended %s, %v", v.Decision, v.Err)
 				}
-				if y := r.Yield(); y.Tokens != nil || y.Backup != nil || y.RecoveryKey != nil {
+				if y := r.Yield(); y.Tokens != nil || y.Accounts != nil || y.Backup != nil || y.RecoveryKey != nil {
 					t.Error("it gave something away")
 				}
 			}, k)

@@ -42,8 +42,8 @@ type Person struct {
 
 func (p Person) uid() uint32 { return p.UID }
 
-// Config is what an engine is made of. All fields but Owner, Person, Groups, Standing, Reported, Policy,
-// Rand, Clock and Log must be set.
+// Config is what an engine is made of. All fields but Owner, Person, Groups, Standing, Reported, Accounts,
+// Policy, Rand, Clock and Log must be set.
 type Config struct {
 	Store *store.Store
 	// System is set for the machine's own instance, which serves every user. Without it the instance
@@ -70,6 +70,9 @@ type Config struct {
 	Groups func(ctx context.Context, name string) ([]string, error)
 	// OwnAddress reports whether an address is one of this machine's; nil: only loopback's are.
 	OwnAddress func(netip.Addr) bool
+	// Accounts gives the accounts of the vault with these ids in their order, or all without any, and their seeds
+	// where those are wanted. It is nil where there are none to export: the machine's instance has no accounts.
+	Accounts func(tx *store.Tx, ids []string, seeds bool) ([]Account, error)
 	// Policy may be replaced later by SetPolicy; it is policy.Builtin if nil.
 	Policy *policy.Policy
 	// Reported hears of each sign-in that was reported, once that is on disk. It must not block.

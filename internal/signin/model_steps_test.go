@@ -100,6 +100,11 @@ func (m *model) beginOther(a, b, c int) {
 	}
 	u := m.users[q.user]
 	ask := signin.Ask{Timeout: []time.Duration{0, time.Minute}[b%2]}
+	if a/8%16 == 0 {
+		q.kind = "export-accounts"
+		m.start(q, ask)
+		return
+	}
 	switch b / 2 % 4 {
 	case 0:
 		q.kind, ask.Method.Type = "add-method", "recovery"
@@ -185,6 +190,8 @@ func (m *model) mayStart(q *asked, err error, code bool) (ok bool) {
 	switch {
 	case q.by.UID != 0 && q.service[:4] == "pam:":
 		forbidden = "a name of root's"
+	case q.kind == "export-accounts":
+		forbidden = "the machine's having no accounts"
 	case !signIn && q.by.UID != 0 && q.by.UID != q.user:
 		forbidden = "another's methods"
 	case signIn && q.rule.place != nil && !slices.Contains(q.rule.place, q.place):

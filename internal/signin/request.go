@@ -63,6 +63,7 @@ type Ask struct {
 	// Authorized says that the door made sure, by the user's password, that it is them: enough for the first
 	// method in the system instance.
 	Authorized bool
+	Accounts   AccountsAsk // of export-accounts
 }
 
 // Wipe forgets what is secret in the ask.

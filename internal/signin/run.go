@@ -38,6 +38,8 @@ var kinds = map[Kind]kind{
 	KindChangeVault:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeVault, (*Request).changeVault},
 	KindUnlock:       {Rules{Access: caller.AccessAdmin, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canUnlock, (*Request).unlock},
 	KindBackup:       {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).backup},
+
+	KindExportAccounts: {Rules{Access: caller.AccessUser, StepUp: StepStrongest}, (*Request).canExportAccounts, (*Request).exportAccounts},
 }
 
 // Request is one thing in which a person takes part, from Begin to its decision. It is safe for

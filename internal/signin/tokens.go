@@ -284,6 +284,8 @@ type Yield struct {
 	RecoveryCodes []*secret.Secret
 	// Tokens are all tokens with their seeds.
 	Tokens iter.Seq2[Exported, error]
+	// Accounts are the accounts that were asked for, with their seeds.
+	Accounts iter.Seq2[Account, error]
 	// Backup is the whole database with the key that opens what is sealed in it.
 	Backup *Backup
 }

@@ -36,6 +36,8 @@ var kindWords = map[Kind]string{
 	KindBackup:       "backup of everything, seeds included",
 	KindLost:         "removal of a lost sign-in method",
 	KindUnlock:       "opening the vault",
+
+	KindExportAccounts: "export of accounts with their secrets",
 }
 
 // subject names the request: "sign-in for alice by app:1000:mailer".
@@ -50,6 +52,8 @@ func (r *Request) subject() string {
 		}
 	case KindChangeVault:
 		what = slotWords[r.ask.Vault.Action] + " a way to open the vault"
+	case KindExportAccounts:
+		what = exportSubject(r.ask.Accounts)
 	}
 	text := fmt.Sprintf("%s for %s by %s", what, r.user.Name, r.service)
 	if r.remote() {
