@@ -27,14 +27,14 @@ func (a *app) accountsCmd() *cobra.Command {
 	}
 	return group(&cobra.Command{
 		Use:   "accounts",
-		Short: "List the accounts whose codes Fob shows; add, rename, pin and delete",
+		Short: "List the accounts whose codes Fob shows; add, export, rename, pin and delete",
 		Long: `List the accounts of other sites whose codes fob codes shows, on the cards that
 are in a reader and in the vault, or change them. An account is named by words
 of its issuer and name, or by its id.`,
 		Example: "  fob accounts\n  fob accounts add\n  fob accounts rename github alice@example.com",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the accounts", Args: noArgument, RunE: list},
-		a.addAccountCmd(), a.importAccountsCmd(), a.renameAccountCmd(), a.pinAccountCmd("pin", "Have an account stand before others", true),
+		a.addAccountCmd(), a.importAccountsCmd(), a.exportAccountsCmd(), a.renameAccountCmd(), a.pinAccountCmd("pin", "Have an account stand before others", true),
 		a.pinAccountCmd("unpin", "Have an account stand among the others again", false), a.deleteAccountCmd())
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,14 +25,14 @@ const maxExport = 32 << 20
 
 func (a *app) importAccountsCmd() *cobra.Command {
 	var on []string
-	var password string
+	var password, passphrase string
 	cmd := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Add the accounts of another authenticator app’s export",
-		Long: `Add the accounts of an export of Aegis or 2FAS, plain or encrypted, or of a text
-file with an otpauth:// link a line. They go where fob accounts add has them go.
-What cannot be taken is left out and named; an account that is there already
-stays as it is.`,
+		Short: "Add the accounts of another authenticator app’s export, or of Fob’s own",
+		Long: `Add the accounts of an export of Aegis or 2FAS, plain or encrypted, of one of
+fob accounts export, or of a text file with an otpauth:// link a line. They go
+where fob accounts add has them go. What cannot be taken is left out and named;
+an account that is there already stays as it is.`,
 		Example: "  fob accounts import aegis-export.json --on vault",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -42,7 +44,10 @@ stays as it is.`,
 			if err := fromInput("password", "a password", password); err != nil {
 				return err
 			}
-			all, skipped, err := a.readExport(args[0], password)
+			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
+				return err
+			}
+			all, skipped, err := a.readExport(args[0], cmp.Or(password, passphrase))
 			if err != nil {
 				return err
 			}
@@ -56,6 +61,7 @@ stays as it is.`,
 	}
 	cmd.Flags().StringArrayVar(&on, "on", nil, "where they go: “vault”, or a `card` by its id or reader")
 	cardPasswordFlag(cmd, &password)
+	passphraseFlag(cmd, &passphrase)
 	return cmd
 }
 
@@ -88,7 +94,7 @@ func (a *app) importAccounts(ctx context.Context, c *client.Client, all []accoun
 	return failed
 }
 
-// readExport reads another program's export, and asks for its password where it is encrypted.
+// readExport reads an export, and asks for its password where it is encrypted.
 func (a *app) readExport(path, password string) ([]account.Account, []account.Skipped, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -99,6 +105,12 @@ func (a *app) readExport(path, password string) ([]account.Account, []account.Sk
 	defer clear(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read %s: %w", client.Show(path), err)
+	}
+	if bytes.HasPrefix(data, []byte(ageIntro)) {
+		if data, err = a.openExport(data, password, client.Show(path)); err != nil {
+			return nil, nil, err
+		}
+		defer clear(data)
 	}
 	ask := func() (*secret.Secret, error) {
 		b, err := a.secretLine(password, "password", "Password of the export")
@@ -114,7 +126,7 @@ func (a *app) readExport(path, password string) ([]account.Account, []account.Sk
 	case account.FormatList:
 		all, skipped, err = account.ParseList(data)
 	default:
-		return nil, nil, usagef("%s is no export of Aegis or 2FAS, and no list of otpauth:// links", client.Show(path))
+		return nil, nil, usagef("%s is no export of Aegis, 2FAS or Fob, and no list of otpauth:// links", client.Show(path))
 	}
 	switch {
 	case errors.Is(err, account.ErrPassword):

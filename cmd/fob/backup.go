@@ -53,14 +53,9 @@ key of all seeds in the clear. Never keep that in a file.`,
 				return err
 			}
 			defer file.discard()
-			phrase, err := a.newPassphrase(passphrase, "the backup")
+			recipient, err := a.newSeal(passphrase, "the backup")
 			if err != nil {
 				return err
-			}
-			recipient, err := age.NewScryptRecipient(string(phrase)) // age takes a string, which cannot be wiped
-			clear(phrase)
-			if err != nil {
-				return fmt.Errorf("cannot encrypt the backup: %w", err)
 			}
 			var head api.BackupHead
 			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindBackup}, g, func(lines iter.Seq2[api.Yield, error]) error {
@@ -84,6 +79,20 @@ key of all seeds in the clear. Never keep that in a file.`,
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
 	return cmd
+}
+
+// newSeal asks for a new passphrase, and gives what encrypts with it. of says what it is for.
+func (a *app) newSeal(flag, of string) (age.Recipient, error) {
+	phrase, err := a.newPassphrase(flag, of)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(phrase)
+	recipient, err := age.NewScryptRecipient(string(phrase)) // age takes a string, which cannot be wiped
+	if err != nil {
+		return nil, fmt.Errorf("cannot encrypt %s: %w", of, err)
+	}
+	return recipient, nil
 }
 
 // writeBackup encrypts what the daemon hands out, line by line, and gives its head without the key.
@@ -254,7 +263,7 @@ func isBackup(f *os.File) error {
 }
 
 // openBackup asks for a backup's passphrase until it is right, and opens it.
-func (a *app) openBackup(f *os.File, flag, name string) (io.Reader, error) {
+func (a *app) openBackup(f io.ReadSeeker, flag, name string) (io.Reader, error) {
 	for try := 1; ; try++ {
 		phrase, err := a.passphrase(flag, "Passphrase of "+name)
 		if err != nil {

@@ -160,6 +160,53 @@ func TestTypedSecrets(t *testing.T) {
 	})
 }
 
+func TestExportAccountsTerminal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "accounts.age")
+	tape := begin + `{"id":"r1","kind":"export-accounts","user":"alice","pending":false,"decision":"approved"}
+{"account":{"issuer":"Site","name":"a:b","kind":"totp","algorithm":"SHA256","digits":8,"period":60,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}
+{"account":{"name":"ü","kind":"hotp","algorithm":"SHA1","digits":6,"counter":7,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}
+{"end":true}
+> GET /v1/accounts 200
+{"accounts":[{"id":"a","where":"vault","issuer":"Site","name":"a:b","kind":"totp","period":60},{"id":"b","where":"vault","name":"ü","kind":"hotp"}]}
+> GET /v1/cards 200
+[]
+> POST /v1/accounts 200
+{"ids":["x"]}
+`
+	x := onTerminal(t, tape, "accounts", "export", "--out", file)
+	x.sees("New passphrase for the export: ")
+	x.types("correct horse\r")
+	x.sees("The passphrase again: ")
+	x.types("correct horse\r")
+	hides(t, x.sees("Wrote 2 accounts"), "horse")
+	x.ends(0)
+
+	t.Run("is opened by age itself", func(t *testing.T) {
+		if _, err := exec.LookPath("age"); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+		x := runOnTerminal(t, &standIn{}, exec.Command("age", "-d", file))
+		x.sees("(?i)passphrase")
+		x.types("correct horse\r")
+		x.sees(`otpauth://totp/Site:a%3Ab\?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Site&algorithm=SHA256&digits=8&period=60\r\n` +
+			`otpauth://hotp/%C3%BC\?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=SHA1&digits=6&counter=7\r\n`)
+		x.ends(0)
+	})
+	t.Run("asks for its passphrase when it is imported", func(t *testing.T) {
+		x := onTerminal(t, tape, "accounts", "import", file, "--on", "vault")
+		x.sees("Passphrase of .*accounts.age: ")
+		x.types("incorrect horse\r")
+		x.sees("The passphrase is wrong")
+		x.sees("Passphrase of .*accounts.age: ")
+		x.types("correct horse\r")
+		hides(t, x.sees("Added: 2 accounts"), "horse")
+		x.ends(0)
+	})
+}
+
 func TestBackupTerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "fob.age")
 	tape := begin + `{"id":"r1","kind":"backup","user":"alice","pending":false,"decision":"approved"}
@@ -269,39 +316,51 @@ func TestInterrupt(t *testing.T) {
 			t.Error("it ended well")
 		}
 	})
-	t.Run("an export that is stopped leaves no file", func(t *testing.T) {
-		begun := make(chan string, 1)
-		sock := listen(t, "export", func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet {
-				w.Header().Set("Content-Type", "application/json")
-				io.WriteString(w, `{"tokens":[],"more":false}`)
-				return
+	for kind, e := range map[string]struct {
+		list, line, phrase string
+		args               []string
+	}{
+		"export-tokens": {`{"tokens":[],"more":false}`,
+			`{"token":{"serial":"E-1","kind":"totp","algorithm":"SHA1","digits":6,"period":30,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}`, "",
+			[]string{"tokens", "export", "--format", "entra", "--plain"}},
+		"export-accounts": {`{"accounts":[{"id":"a","where":"vault","name":"me","kind":"totp","period":30},{"id":"b","where":"vault","name":"you","kind":"totp","period":30}]}`,
+			`{"account":{"name":"me","kind":"totp","algorithm":"SHA1","digits":6,"period":30,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}`, "correct horse\n",
+			[]string{"accounts", "export", "--passphrase", "-"}},
+	} {
+		t.Run("an "+kind+" that is stopped leaves no file", func(t *testing.T) {
+			begun := make(chan string, 1)
+			sock := listen(t, kind, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					w.Header().Set("Content-Type", "application/json")
+					io.WriteString(w, e.list)
+					return
+				}
+				w.Header().Set("Content-Type", "application/x-ndjson")
+				io.WriteString(w, `{"id":"r1","kind":"`+kind+`","user":"alice","pending":false,"decision":"approved"}`+"\n"+e.line+"\n")
+				w.(http.Flusher).Flush()
+				begun <- ""
+				<-r.Context().Done()
+			})
+			out := t.TempDir()
+			cmd := exec.Command("fob", append([]string{"--socket", sock}, append(e.args, "--out", filepath.Join(out, "file"))...)...)
+			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+			cmd.Stdin = strings.NewReader(e.phrase)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
 			}
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			io.WriteString(w, `{"id":"r1","kind":"export-tokens","user":"alice","pending":false,"decision":"approved"}`+"\n"+
-				`{"token":{"serial":"E-1","kind":"totp","algorithm":"SHA1","digits":6,"period":30,"seed":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}`+"\n")
-			w.(http.Flusher).Flush()
-			begun <- ""
-			<-r.Context().Done()
+			await(t, begun)
+			time.Sleep(200 * time.Millisecond) // until the approval was read
+			if err := cmd.Process.Signal(unix.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			if got := exitStatus(cmd.Wait()); got != "1" {
+				t.Errorf("exit code %s", got)
+			}
+			if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
 		})
-		out := t.TempDir()
-		cmd := exec.Command("fob", "--socket", sock, "tokens", "export", "--format", "entra", "--plain", "--out", filepath.Join(out, "t.csv"))
-		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		await(t, begun)
-		time.Sleep(200 * time.Millisecond) // until the approval was read
-		if err := cmd.Process.Signal(unix.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-		if got := exitStatus(cmd.Wait()); got != "1" {
-			t.Errorf("exit code %s", got)
-		}
-		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
-			t.Errorf("left behind: %v, %v", left, err)
-		}
-	})
+	}
 }
 
 func await(t *testing.T, c <-chan string) string {
