@@ -210,6 +210,7 @@ var table = []row{
 	{account.ErrSeed, api.CodeBadRequest, ""},
 	{card.ErrNoService, api.CodeNoCardService, ""},
 	{card.ErrBusy, api.CodeCardBusy, ""},
+	{card.ErrWaits, api.CodeCardBusy, ""},
 	{card.ErrGone, api.CodeNoCard, ""},
 	{card.ErrOther, api.CodeNoCard, ""},
 	{card.ErrReset, api.CodeCardFailed, ""},

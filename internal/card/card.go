@@ -22,6 +22,9 @@ var (
 	ErrGone      = errors.New("the card is gone: leave it in until this is done")
 	ErrReset     = errors.New("another program has reset the card: try again")
 	ErrMute      = errors.New("the card does not answer: take it out, put it in again, and try again")
+	// ErrWaits says that the card is busy with a code that takes a touch. Nothing but the touch, or the card's own 15 s,
+	// ends that, also where nobody wants the code any more.
+	ErrWaits     = errors.New("the key waits for a touch, for another code: touch it, or wait 15 seconds, and try again")
 	ErrOther     = errors.New("there is another card in this reader now")
 	ErrReader    = errors.New("the reader fails: plug it in again, and try again")
 	ErrHelper    = errors.New("fob-helper failed")
@@ -108,6 +111,7 @@ type (
 		Accounts bool          `json:"accounts,omitempty"`
 		Now      int64         `json:"now,omitempty"`  // Unix time
 		Keys     map[ID][]byte `json:"keys,omitempty"` // of cards with a password
+		Left     []string      `json:"left,omitempty"` // readers whose cards were left in the middle of something
 	}
 	codeArgs struct {
 		Target
@@ -141,7 +145,10 @@ type (
 
 // How long the operations may take.
 const (
-	listTime  = 8 * time.Second // a card in use takes 2 s, and one with many accounts of odd periods some more
+	listTime  = 8 * time.Second
+	lookTime  = 6 * time.Second        // of each card; one in use takes 2 s, and one with many accounts of odd periods some more
+	silence   = 2 * time.Second        // of a card that is asked for its accounts, on each instruction
+	leftTime  = 100 * time.Millisecond // that a card is waited for that was left in the middle of something
 	quickTime = 5 * time.Second
 	touchTime = 20 * time.Second // the applet itself waits 15 s
 )

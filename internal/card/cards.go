@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fobproject/fob/internal/caller"
@@ -21,10 +23,14 @@ type Runner interface {
 
 // Cards runs operations on cards through fob-helper. It is safe for concurrent use: pcscd orders operations on one
 // card. Errors wrap a sentinel of this package or of ykoath, and name the card's reader.
-type Cards struct{ r Runner }
+type Cards struct {
+	r    Runner
+	mu   sync.Mutex
+	left map[string]error // by reader: what keeps a card busy that an operation has left, or waits on
+}
 
 // NewCards makes Cards that run their operations on r.
-func NewCards(r Runner) *Cards { return &Cards{r} }
+func NewCards(r Runner) *Cards { return &Cards{r: r, left: map[string]error{}} }
 
 // maxReaders bounds what the helper may list.
 const maxReaders = 32
@@ -43,14 +49,58 @@ func (c *Cards) Codes(ctx context.Context, keys map[ID]*secret.Secret, now time.
 }
 
 func (c *Cards) list(ctx context.Context, a listArgs) ([]Found, error) {
+	c.mu.Lock()
+	a.Left = slices.Collect(maps.Keys(c.left))
+	c.mu.Unlock()
 	var all []Found
-	if err := c.run(ctx, "cards", opList, listTime, a, &all); err != nil {
+	if err := c.do(ctx, "cards", opList, listTime, a, &all); err != nil {
 		return nil, err
 	}
 	if len(all) > maxReaders || slices.ContainsFunc(all, func(f Found) bool { return !f.plausible() }) {
 		return nil, fmt.Errorf("cards: %w: it lists what cannot be", ErrHelper)
 	}
+	c.met(all)
 	return all, nil
+}
+
+// met notes which cards answer again, which have fallen silent, and why a card is busy where that is known.
+func (c *Cards) met(all []Found) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.left, func(reader string, _ error) bool {
+		return !slices.ContainsFunc(all, func(f Found) bool { return f.Reader == reader && f.Why() == ErrBusy })
+	})
+	for i, f := range all {
+		switch f.Why() {
+		case ErrBusy:
+			if why := c.left[f.Reader]; why != nil {
+				all[i].Trouble = report(why).Name
+			}
+		case ErrMute, ErrTimeout:
+			c.left[f.Reader] = ErrMute
+		}
+	}
+}
+
+// leave notes what keeps the card in a reader busy; nil for nothing.
+func (c *Cards) leave(reader string, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if why == nil {
+		delete(c.left, reader)
+	} else if c.left[reader] == nil && len(c.left) < maxReaders {
+		c.left[reader] = why
+	}
+}
+
+// unended reports whether an operation that failed so may go on on the card, or another one does.
+func unended(err error) bool {
+	for _, e := range []error{ErrCancelled, ErrTimeout, ErrHelper, ErrBusy} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Why is what the trouble of a card that was found is; nil if it has none.
@@ -75,7 +125,12 @@ func (f Found) plausible() bool {
 // touch.
 func (c *Cards) Code(ctx context.Context, t Target, account []byte, kind oath.Kind, now time.Time) (Account, error) {
 	var a Account
-	if err := c.run(ctx, t.Reader, opCode, touchTime, codeArgs{t, account, kind, now.Unix()}, &a); err != nil {
+	c.leave(t.Reader, ErrWaits)
+	err := c.run(ctx, t.Reader, opCode, touchTime, codeArgs{t, account, kind, now.Unix()}, &a)
+	if !unended(err) {
+		c.leave(t.Reader, nil)
+	}
+	if err != nil {
 		return Account{}, err
 	}
 	if !a.plausible() || len(a.Code) == 0 {
@@ -143,8 +198,24 @@ func (a Account) plausible() bool {
 
 func clean(reader string) string { return caller.Clean(reader).String() }
 
-// run runs an operation and gives its failure a sentinel.
-func (c *Cards) run(ctx context.Context, device, op string, timeout time.Duration, args, result any) error {
+// run runs an operation on the card in a reader.
+func (c *Cards) run(ctx context.Context, reader, op string, timeout time.Duration, args, result any) error {
+	err := c.do(ctx, reader, op, timeout, args, result)
+	switch {
+	case errors.Is(err, ErrBusy):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if why := c.left[reader]; why != nil {
+			return fmt.Errorf("%s: %w", clean(reader), detailed{ErrBusy, why.Error()})
+		}
+	case errors.Is(err, ErrTimeout):
+		c.leave(reader, ErrMute)
+	}
+	return err
+}
+
+// do runs an operation and gives its failure a sentinel.
+func (c *Cards) do(ctx context.Context, device, op string, timeout time.Duration, args, result any) error {
 	device = clean(device)
 	err := c.r.Run(ctx, helper.Call{Op: op, Device: device, Args: args, Timeout: timeout}, result)
 	if err == nil {

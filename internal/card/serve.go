@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobproject/fob/internal/helper"
@@ -115,16 +117,29 @@ func list(ctx context.Context, c Connector, a listArgs) ([]Found, error) {
 	return found, nil
 }
 
-// look asks the card in one reader.
+// look asks the card in one reader, for a bounded time and never longer than silence for one answer.
 func look(ctx context.Context, c Connector, reader string, a listArgs) Found {
-	f := Found{Reader: reader}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	wait := lookTime
+	if slices.Contains(a.Left, reader) {
+		wait = leftTime
+	}
+	turn := time.AfterFunc(wait, func() { giveUp(ErrBusy) })
+	defer turn.Stop()
+	var said atomic.Pointer[Found] // what is given up may go on
+	said.Store(&Found{Reader: reader})
 	err := c.Use(ctx, reader, func(card ykoath.Card) error {
-		s, err := ykoath.Select(ctx, card)
+		turn.Stop()
+		s, err := ykoath.Select(ctx, prompt{card, giveUp})
 		if err != nil {
 			return err
 		}
 		v := s.Version()
-		f.ID, f.Version, f.Slots, f.Password = ID(s.DeviceID()), v.String(), v.Slots(), s.Password()
+		f := Found{ID: ID(s.DeviceID()), Reader: reader, Version: v.String(), Slots: v.Slots(), Password: s.Password()}
+		said.Store(&f)
 		if !a.Accounts {
 			return nil
 		}
@@ -134,15 +149,35 @@ func look(ctx context.Context, c Connector, reader string, a listArgs) Found {
 			}
 		}
 		codes, err := s.CalculateAll(ctx, time.Unix(a.Now, 0))
-		for _, c := range codes {
-			f.Accounts = append(f.Accounts, accountOf(c))
+		if err != nil {
+			return err
 		}
-		return err
+		all := f
+		for _, c := range codes {
+			all.Accounts = append(all.Accounts, accountOf(c))
+		}
+		said.Store(&all)
+		return nil
 	})
+	f := *said.Load()
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		f.Accounts, f.Trouble = nil, report(err).Name
 	}
 	return f
+}
+
+// prompt is a card that is given up where it leaves an instruction without an answer.
+type prompt struct {
+	ykoath.Card
+	giveUp context.CancelCauseFunc
+}
+
+func (p prompt) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
+	defer time.AfterFunc(silence, func() { p.giveUp(ErrMute) }).Stop()
+	return p.Card.Transmit(ctx, apdu)
 }
 
 func accountOf(c ykoath.Code) Account {
@@ -156,7 +191,7 @@ func accountOf(c ykoath.Code) Account {
 // names tells the sentinels apart between the two processes.
 var names = map[string]error{
 	"FOB_CARD_NO_SERVICE": ErrNoService, "FOB_CARD_BUSY": ErrBusy, "FOB_CARD_GONE": ErrGone, "FOB_CARD_RESET": ErrReset,
-	"FOB_CARD_MUTE": ErrMute, "FOB_CARD_OTHER": ErrOther, "FOB_CARD_READER": ErrReader, "FOB_CARD_TIMEOUT": ErrTimeout,
+	"FOB_CARD_MUTE": ErrMute, "FOB_CARD_WAITS": ErrWaits, "FOB_CARD_OTHER": ErrOther, "FOB_CARD_READER": ErrReader, "FOB_CARD_TIMEOUT": ErrTimeout,
 	"FOB_CARD_NO_APPLET": ykoath.ErrNoApplet, "FOB_CARD_LOCKED": ykoath.ErrLocked, "FOB_CARD_PASSWORD": ykoath.ErrPassword,
 	"FOB_CARD_FULL": ykoath.ErrFull, "FOB_CARD_NO_ACCOUNT": ykoath.ErrNoAccount, "FOB_CARD_EXISTS": ykoath.ErrExists,
 	"FOB_CARD_TOUCH": ykoath.ErrTouch, "FOB_CARD_TOO_OLD": ykoath.ErrTooOld, "FOB_CARD_PARAMS": ykoath.ErrParams,

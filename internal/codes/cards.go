@@ -72,6 +72,12 @@ func (b *Book) look(ctx context.Context) ([]card.Found, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for id, reader := range b.seen {
+		i := slices.IndexFunc(found, func(f card.Found) bool { return f.Reader == reader && silent(f) })
+		if i >= 0 && !slices.ContainsFunc(found, func(f card.Found) bool { return f.ID == id }) {
+			found[i].ID = id // most likely: each operation looks whether it is
+		}
+	}
 	clear(b.seen)
 	for i, f := range found {
 		if f.ID != "" && twin(found, i) < 0 {
@@ -79,6 +85,11 @@ func (b *Book) look(ctx context.Context) ([]card.Found, error) {
 		}
 	}
 	return found, nil
+}
+
+// silent reports whether a card said nothing, not even what it is.
+func silent(f card.Found) bool {
+	return f.ID == "" && slices.Contains([]error{card.ErrBusy, card.ErrWaits, card.ErrMute, card.ErrTimeout}, f.Why())
 }
 
 // twin finds another card with the id of the i-th; -1 if there is none.

@@ -43,10 +43,16 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 		return nil, err
 	}
 	// What is taken back must be what this call wrote: nothing of the name may be there before, from here or meanwhile.
-	b.adding.Lock()
-	defer b.adding.Unlock()
-	if err := b.freeOn(ctx, raw, on); err != nil {
-		return nil, err
+	if slices.ContainsFunc(on, isCard) {
+		select {
+		case b.adding <- struct{}{}:
+			defer func() { <-b.adding }()
+		case <-ctx.Done():
+			return nil, card.ErrCancelled
+		}
+		if err := b.freeOn(ctx, raw, on); err != nil {
+			return nil, err
+		}
 	}
 	var written []card.ID
 	undo := func(err error) error {
@@ -95,9 +101,6 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 
 // freeOn fails unless every card among places is there and open, and has no account of the id raw.
 func (b *Book) freeOn(ctx context.Context, raw string, places []string) error {
-	if !slices.ContainsFunc(places, isCard) {
-		return nil
-	}
 	found, err := b.look(ctx)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ type Config struct {
 // Book is the accounts and codes of one user. It is safe for concurrent use.
 type Book struct {
 	Config
-	adding sync.Mutex // held while an account is added
+	adding chan struct{} // holds one value while an account is added to a card
 	mu     sync.Mutex
 	keys   map[card.ID]*secret.Secret // of cards that were unlocked
 	seen   map[card.ID]string         // the reader in which a card was last
@@ -64,7 +64,7 @@ type Book struct {
 
 // Open makes a Book.
 func Open(c Config) *Book {
-	return &Book{Config: c, keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}}
+	return &Book{Config: c, adding: make(chan struct{}, 1), keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}}
 }
 
 // Account is an account, wherever it is.

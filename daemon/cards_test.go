@@ -1,0 +1,165 @@
+package daemon_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/virtual"
+	"github.com/fobproject/fob/internal/virtual/card"
+	"github.com/fobproject/fob/internal/virtual/reader"
+)
+
+// TestCards runs what follows in a process where the readers are.
+func TestCards(t *testing.T) {
+	cmd, err := reader.Command("-test.run=^TestWithCards$", "-test.v")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	needPrograms(t)
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, &out, &out
+	if err := cmd.Run(); err != nil || !bytes.Contains(out.Bytes(), []byte("--- PASS: TestWithCards/")) {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestWithCards(t *testing.T) {
+	if !reader.Inside() {
+		return // TestCards runs this, and sees to it that it ran
+	}
+	if err := reader.Available(); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("a mute card", muteCard)
+	t.Run("a client that leaves", leavingClient)
+}
+
+// insertCard puts a new card into a reader, and gives its id.
+func (i *instance) insertCard(t *testing.T, port int, o card.Options) (*card.Card, string) {
+	t.Helper()
+	c, err := card.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, err := reader.Insert(c, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pull)
+	all, err := i.Cards(limit(t))
+	if err != nil || len(all) <= port-reader.FirstPort {
+		t.Fatalf("the cards are %+v, %v", all, err)
+	}
+	return c, all[port-reader.FirstPort].ID
+}
+
+// on is an account for a place.
+func on(name string, places ...string) api.NewAccount {
+	n := newAccount(name)
+	n.On = places
+	return n
+}
+
+func (i *instance) put(t *testing.T, n api.NewAccount) string {
+	t.Helper()
+	ids, err := i.AddAccount(limit(t), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids[0]
+}
+
+// codes gives the codes by place, what could not be asked, and how long that took.
+func (i *instance) codes(t *testing.T) (by map[string]string, problems string, took time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	found, err := i.Codes(limit(t), "")
+	took = time.Since(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by = map[string]string{}
+	for _, a := range found.Accounts {
+		by[a.Where] += string(a.Code)
+	}
+	for _, p := range found.Problems {
+		problems += p.Message + "\n"
+	}
+	return by, problems, took
+}
+
+// A card that never answers costs others 2 s once, and what is about the vault alone nothing.
+func muteCard(t *testing.T) {
+	i := start(t, "")
+	_, good := i.insertCard(t, reader.FirstPort, card.Options{})
+	bad, mute := i.insertCard(t, reader.SecondPort, card.Options{})
+	for _, where := range []string{good, mute, api.AccountVault} {
+		i.put(t, on("me", where))
+	}
+	bad.SetFault(card.FaultMute, 1)
+	for round, atMost := range []time.Duration{3 * time.Second, time.Second, time.Second} {
+		by, problems, took := i.codes(t)
+		if len(by) != 2 || by[good] == "" || by[api.AccountVault] == "" || took > atMost {
+			t.Errorf("in round %d after %v there are codes in %d places", round, took, len(by))
+		}
+		if !strings.Contains(problems, reader.Second+": the card does not answer") {
+			t.Errorf("in round %d the problems are %q", round, problems)
+		}
+	}
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			if _, err := i.AddAccount(limit(t), on("other", mute)); err == nil {
+				t.Error("added to a mute card")
+			}
+		})
+	}
+	begun := time.Now()
+	i.put(t, on("you", api.AccountVault))
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("an account was added to the vault after %v", took)
+	}
+	others.Wait()
+	if took := time.Since(begun); took > 4*time.Second {
+		t.Errorf("four adds were refused after %v", took)
+	}
+}
+
+// What a client leaves goes on in the card: others are told, at once, and have the card when it is touched.
+func leavingClient(t *testing.T) {
+	i := start(t, "")
+	waits := make(chan struct{}, 1)
+	key, id := i.insertCard(t, reader.FirstPort, card.Options{Touch: virtual.TouchManual, OnWait: func() { waits <- struct{}{} }})
+	n := on("me", id)
+	n.Touch = true
+	i.put(t, on("you", id))
+	account := i.put(t, n)
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- errOf(i.Code(ctx, account, nil)) }()
+	<-waits
+	leave()
+	<-left
+	const want = "the key waits for a touch"
+	for range 2 {
+		if by, problems, took := i.codes(t); len(by) != 0 || took > time.Second || !strings.Contains(problems, want) {
+			t.Errorf("after %v the codes are in %d places, and the problems %q", took, len(by), problems)
+		}
+	}
+	if err := i.DeleteAccount(limit(t), account); err == nil || codeOf(t, err) != api.CodeCardBusy || !strings.Contains(err.Error(), want) {
+		t.Errorf("an account is deleted: %v", err)
+	}
+	key.Touch()
+	if by, problems, took := i.codes(t); by[id] == "" || problems != "" || took > time.Second {
+		t.Errorf("touched, after %v the codes are in %d places, and the problems %q", took, len(by), problems)
+	}
+}
