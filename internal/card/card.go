@@ -86,8 +86,8 @@ type Target struct {
 type Account struct {
 	ID     []byte    `json:"id"` // as the card has it: bytes
 	Kind   oath.Kind `json:"kind"`
-	Issuer string    `json:"issuer,omitempty"` // untrusted, as is Name
-	Name   string    `json:"name"`
+	Issuer string    `json:"-"` // untrusted, as is Name; both stand in ID
+	Name   string    `json:"-"`
 	Period int       `json:"period,omitempty"` // seconds
 	Touch  bool      `json:"touch,omitempty"`
 	Code   []byte    `json:"code,omitempty"`  // ASCII digits; whoever gets it wipes it

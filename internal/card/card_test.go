@@ -3,6 +3,7 @@ package card_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -272,6 +273,89 @@ func TestFaults(t *testing.T) {
 				t.Errorf("then its codes: %v", err)
 			}
 		})
+	}
+}
+
+// hostile are cards in every reader, each with the longest answers that a card may give.
+type hostile struct{}
+
+func (hostile) List(context.Context) ([]string, error) {
+	var all []string
+	for i := range 32 {
+		all = append(all, fmt.Sprintf("%s%02d", strings.Repeat("\x01", 126), i))
+	}
+	return append(all[:31], reader.First), nil
+}
+
+func (hostile) Use(_ context.Context, name string, f func(ykoath.Card) error) error {
+	return f(hostileCard(name))
+}
+
+type hostileCard string // the reader's name
+
+// Transmit gives 128 accounts with names of 64 bytes that JSON writes as six each, and in the first reader one.
+func (c hostileCard) Transmit(_ context.Context, apdu []byte) ([]byte, error) {
+	if apdu[2] == 4 { // SELECT
+		return append(append([]byte{0x79, 3, 5, 4, 3, 0x71, 3}, c[len(c)-3:]...), 0x90, 0), nil
+	}
+	var all []byte
+	for i := range 129 {
+		if i == 128 && !strings.HasSuffix(string(c), "\x0107") {
+			break // only that one has more than any may
+		}
+		all = append(all, 0x71, 64)
+		all = append(all, bytes.Repeat([]byte{1, ':'}, 31)...)
+		all = append(all, byte(i), 0xff, 0x76, 5, 8, 0x7f, 0xff, 0xff, 0xff)
+		if c == reader.First {
+			break
+		}
+	}
+	return append(all, 0x90, 0), nil
+}
+
+// inProcess runs operations without a helper, within the bounds of one.
+type inProcess map[string]helper.Handler
+
+func (p inProcess) Run(ctx context.Context, c helper.Call, result any) error {
+	args, err := json.Marshal(c.Args)
+	if err != nil {
+		return err
+	}
+	out, err := p[c.Op](ctx, args)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(out)
+	if err == nil && len(b) > helper.MaxMessage-1024 {
+		err = fmt.Errorf("an answer of %d bytes", len(b))
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, result)
+}
+
+// What cards say fits into an answer, however many they are and however much they say.
+func TestHostileCards(t *testing.T) {
+	cards := card.NewCards(inProcess(card.Handlers(hostile{})))
+	all, err := cards.Codes(t.Context(), nil, time.Unix(59, 0))
+	if err != nil || len(all) != 32 {
+		t.Fatalf("%d cards, %v", len(all), err)
+	}
+	for i, f := range all {
+		want := 128
+		switch f.Reader {
+		case reader.First:
+			want = 1
+		case strings.Repeat("\x01", 126) + "07":
+			if f.Why() != ykoath.ErrNonsense || len(f.Accounts) > 0 {
+				t.Errorf("of too many accounts %d are listed, %v", len(f.Accounts), f.Why())
+			}
+			continue
+		}
+		if len(f.Accounts) != want || f.Why() != nil || f.Accounts[0].Issuer != "\x01" || len(f.Accounts[0].Code) != 8 {
+			t.Errorf("card %d has %d accounts, %v", i, len(f.Accounts), f.Why())
+		}
 	}
 }
 

@@ -59,6 +59,11 @@ func (c *Cards) list(ctx context.Context, a listArgs) ([]Found, error) {
 	if len(all) > maxReaders || slices.ContainsFunc(all, func(f Found) bool { return !f.plausible() }) {
 		return nil, fmt.Errorf("cards: %w: it lists what cannot be", ErrHelper)
 	}
+	for _, f := range all {
+		for i := range f.Accounts {
+			f.Accounts[i].name()
+		}
+	}
 	c.met(all)
 	return all, nil
 }
@@ -115,7 +120,7 @@ func (f Found) Why() error {
 }
 
 func (f Found) plausible() bool {
-	if slices.ContainsFunc(f.Accounts, func(a Account) bool { return !a.plausible() }) {
+	if len(f.Accounts) > ykoath.MaxAccounts || slices.ContainsFunc(f.Accounts, func(a Account) bool { return !a.plausible() }) {
 		return false
 	}
 	return f.Reader != "" && len(f.Reader) <= 256 && len(f.Version) <= 16 && (f.ID.Valid() || f.ID == "" && f.Trouble != "")
@@ -136,6 +141,7 @@ func (c *Cards) Code(ctx context.Context, t Target, account []byte, kind oath.Ki
 	if !a.plausible() || len(a.Code) == 0 {
 		return Account{}, fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
 	}
+	a.name()
 	return a, nil
 }
 
@@ -186,6 +192,12 @@ func (c *Cards) Reset(ctx context.Context, t Target) (ID, error) {
 		return "", fmt.Errorf("%s: %w", clean(t.Reader), ykoath.ErrNonsense)
 	}
 	return id, nil
+}
+
+// name reads issuer and name out of the id: sent beside it they would let a few hostile cards fill a whole answer.
+func (a *Account) name() {
+	read := ykoath.ParseID(string(a.ID), a.Kind)
+	a.Issuer, a.Name = read.Issuer, read.Name
 }
 
 func (a Account) plausible() bool {

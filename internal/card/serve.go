@@ -181,7 +181,7 @@ func (p prompt) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
 }
 
 func accountOf(c ykoath.Code) Account {
-	a := Account{ID: []byte(c.ID), Kind: c.Kind, Issuer: c.Issuer, Name: c.Name, Period: c.Period, Touch: c.Touch, Code: c.Code.Reveal()}
+	a := Account{ID: []byte(c.ID), Kind: c.Kind, Period: c.Period, Touch: c.Touch, Code: c.Code.Reveal()}
 	if !c.Until.IsZero() {
 		a.Until = c.Until.Unix()
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/fobproject/fob/internal/secret"
 )
 
-// maxAccounts bounds what a card may list.
-const maxAccounts = 512
+// MaxAccounts bounds what a card may list: the largest that are sold hold 100.
+const MaxAccounts = 128
 
 // Code is an account's code, if it has one.
 type Code struct {
@@ -35,7 +35,7 @@ func (s *Session) List(ctx context.Context) ([]Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(all) > maxAccounts {
+	if len(all) > MaxAccounts {
 		return nil, fmt.Errorf("%w: %d accounts", ErrNonsense, len(all))
 	}
 	accounts := make([]Account, 0, len(all))
@@ -71,7 +71,7 @@ func (s *Session) CalculateAll(ctx context.Context, now time.Time) ([]Code, erro
 	if err != nil {
 		return nil, err
 	}
-	if len(all)%2 != 0 || len(all)/2 > maxAccounts {
+	if len(all)%2 != 0 || len(all)/2 > MaxAccounts {
 		return nil, fmt.Errorf("%w: %d values for names and codes", ErrNonsense, len(all))
 	}
 	codes := make([]Code, 0, len(all)/2)
