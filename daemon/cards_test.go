@@ -3,13 +3,16 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/client"
 	"github.com/fobproject/fob/internal/virtual"
 	"github.com/fobproject/fob/internal/virtual/card"
 	"github.com/fobproject/fob/internal/virtual/reader"
@@ -41,6 +44,7 @@ func TestWithCards(t *testing.T) {
 	}
 	t.Run("a mute card", muteCard)
 	t.Run("a client that leaves", leavingClient)
+	t.Run("killed between card and vault", killedBetween)
 }
 
 // insertCard puts a new card into a reader, and gives its id.
@@ -158,8 +162,58 @@ func leavingClient(t *testing.T) {
 	if err := i.DeleteAccount(limit(t), account); err == nil || codeOf(t, err) != api.CodeCardBusy || !strings.Contains(err.Error(), want) {
 		t.Errorf("an account is deleted: %v", err)
 	}
-	key.Touch()
+	for !key.Touch() {
+	}
 	if by, problems, took := i.codes(t); by[id] == "" || problems != "" || took > time.Second {
 		t.Errorf("touched, after %v the codes are in %d places, and the problems %q", took, len(by), problems)
 	}
+}
+
+// What fobd was killed in the middle of stands in the log once, and in the listing until the account is taken off.
+func killedBetween(t *testing.T) {
+	dir := tempDir(t)
+	p := launch(t, dir, filepath.Join(dir, "notify"))
+	i := &instance{Client: dial(t, filepath.Join(dir, "fob.sock"))}
+	_, one := i.insertCard(t, reader.FirstPort, card.Options{})
+	bad, two := i.insertCard(t, reader.SecondPort, card.Options{})
+	bad.SetFault(card.FaultMute, 4) // at PUT: SELECT and CALCULATE ALL, SELECT and LIST come before
+	ended := make(chan error, 1)
+	go func() { ended <- errOf(i.AddAccount(context.Background(), on("me", one, two, api.AccountVault))) }()
+	for limit := limit(t); bad.Answered() < 4; time.Sleep(10 * time.Millisecond) {
+		if limit.Err() != nil {
+			t.Fatal("the second card is not written")
+		}
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+	if err := <-ended; err == nil {
+		t.Fatal("added")
+	}
+	_ = os.Remove(filepath.Join(dir, "notify"))
+	p = launch(t, dir, filepath.Join(dir, "notify"))
+	i = &instance{Client: dial(t, filepath.Join(dir, "fob.sock"))}
+	const want = "adding “Site: me” ("
+	for range 2 {
+		by, problems, _ := i.codes(t)
+		if by[one] == "" || len(by) != 1 || !strings.Contains(problems, want) {
+			t.Errorf("afterwards there are codes in %d places, and the problems %q", len(by), problems)
+		}
+	}
+	page, err := i.Log(limit(t), client.LogQuery{})
+	if text, _ := json.Marshal(page); err != nil || strings.Count(string(text), "was broken off") != 1 {
+		t.Errorf("the log is %s, %v", text, err)
+	}
+	found, err := i.Accounts(limit(t), "")
+	if err != nil || len(found.Accounts) != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if err := i.DeleteAccount(limit(t), found.Accounts[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, problems, _ := i.codes(t); strings.Contains(problems, want) {
+		t.Errorf("deleted, the problems are %q", problems)
+	}
+	i.put(t, on("me", one, api.AccountVault))
 }

@@ -148,7 +148,7 @@ const (
 	listTime  = 8 * time.Second
 	lookTime  = 6 * time.Second        // of each card; one in use takes 2 s, and one with many accounts of odd periods some more
 	silence   = 2 * time.Second        // of a card that is asked for its accounts, on each instruction
-	leftTime  = 100 * time.Millisecond // that a card is waited for that was left in the middle of something
+	leftTime  = 250 * time.Millisecond // that a card is waited for that was left in the middle of something; pcscd's clients look every 100 ms
 	quickTime = 5 * time.Second
 	touchTime = 20 * time.Second // the applet itself waits 15 s
 )

@@ -53,6 +53,17 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 		if err := b.freeOn(ctx, raw, on); err != nil {
 			return nil, err
 		}
+		end, beginErr := b.begin(ctx, raw, begun{Account{Issuer: n.Issuer, Name: n.Name}.Title(), on})
+		if beginErr != nil {
+			return nil, beginErr
+		}
+		defer func() {
+			if err != nil {
+				end(err)
+			} else {
+				b.mended(raw)
+			}
+		}()
 	}
 	var written []card.ID
 	undo := func(err error) error {
@@ -85,6 +96,11 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 		written = append(written, id)
 	}
 	err = b.note(ctx, kindAddAccount, "added "+Account{Issuer: n.Issuer, Name: n.Name}.Title()+" ("+strings.Join(on, ", ")+")", func(tx *store.Tx) error {
+		if slices.ContainsFunc(on, isCard) {
+			if err := addings.Delete(tx, []byte(raw)); err != nil {
+				return err
+			}
+		}
 		i := slices.Index(on, Vault)
 		if i < 0 {
 			return nil
@@ -263,6 +279,7 @@ func (b *Book) Delete(ctx context.Context, id string) error {
 	if err := b.on(ctx, on, func(t card.Target) error { return b.Cards.Delete(ctx, t, bytes.Clone(raw)) }); err != nil {
 		return err
 	}
+	b.mended(string(raw))
 	return b.note(context.WithoutCancel(ctx), kindDeleteAccount, "deleted "+Account{Issuer: a.Issuer, Name: a.Name}.Title()+" from the card "+string(on), func(tx *store.Tx) error {
 		return setPin(tx, id, false)
 	})

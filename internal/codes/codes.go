@@ -60,11 +60,14 @@ type Book struct {
 	mu     sync.Mutex
 	keys   map[card.ID]*secret.Secret // of cards that were unlocked
 	seen   map[card.ID]string         // the reader in which a card was last
+	broken map[string]broken          // by the id on cards
 }
 
 // Open makes a Book.
 func Open(c Config) *Book {
-	return &Book{Config: c, adding: make(chan struct{}, 1), keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}}
+	b := &Book{Config: c, adding: make(chan struct{}, 1), keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}, broken: map[string]broken{}}
+	b.findBroken()
+	return b
 }
 
 // Account is an account, wherever it is.
@@ -192,6 +195,7 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 			l.Accounts = append(l.Accounts, entry)
 		}
 	}
+	l.Problems = append(l.Problems, b.brokenOff(ctx, found)...)
 	pinned, err := b.pinned()
 	if err != nil {
 		l.wipe()
