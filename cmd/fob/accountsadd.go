@@ -37,7 +37,8 @@ func (a *app) addAccountCmd() *cobra.Command {
 		Long: `Add an account for a site that asks for codes. The site shows a QR code where it
 says “authenticator app”: have it read off the screen, out of a picture or out
 of the clipboard, or paste what it says (an otpauth:// link), or type the secret
-that the site shows beside it. With “-” the link is read from standard input.
+that the site shows beside it. With “-” the link is read from standard input, or
+the secret, whose names --issuer and --name then say.
 
 The account goes onto the card that is in a reader, or into the vault where
 there is none; --on says otherwise, and may stand more than once: with a second
@@ -158,7 +159,17 @@ func (a *app) findAccounts(ctx context.Context, w adding, stdin bool) ([]account
 		if err != nil {
 			return nil, fmt.Errorf("cannot read standard input: %w", err)
 		}
-		return a.readLinks(bytes.Fields(text), "on standard input")
+		switch text := bytes.TrimSpace(text); {
+		case len(text) == 0:
+			return nil, usagef("there is nothing on standard input: give the otpauth:// link there, or the secret that the site shows")
+		case bytes.Contains(text, []byte("://")):
+			return a.readLinks(bytes.Fields(text), "on standard input")
+		case w.issuer == "" && w.name == "":
+			return nil, usagef("there is a secret on standard input, and no link: say whose it is, with --issuer SITE --name NAME")
+		default:
+			one, err := secretAccount(text)
+			return []account.Account{one}, err
+		}
 	}
 	return a.typedAccount()
 }

@@ -81,11 +81,10 @@ func (a *app) typedAccount() ([]account.Account, error) {
 	if account.Recognise(text) != account.QROther || bytes.Contains(text, []byte("://")) {
 		return a.readLinks([][]byte{text}, "here")
 	}
-	seed, err := provision.ParseShortSeed(text, provision.EncodingBase32, 5)
+	one, err := secretAccount(text)
 	if err != nil {
-		return nil, asUsage(err)
+		return nil, err
 	}
-	one := account.Account{Kind: provision.TOTP, Algorithm: provision.SHA1, Digits: 6, Period: 30, Seed: seed}
 	for _, q := range []struct {
 		question string
 		into     *string
@@ -98,4 +97,13 @@ func (a *app) typedAccount() ([]account.Account, error) {
 		*q.into = strings.TrimSpace(string(line))
 	}
 	return []account.Account{one}, nil
+}
+
+// secretAccount is an account of a secret as sites show it beside the QR code. It has no names yet.
+func secretAccount(text []byte) (account.Account, error) {
+	seed, err := provision.ParseShortSeed(text, provision.EncodingBase32, 5)
+	if err != nil {
+		return account.Account{}, asUsage(err)
+	}
+	return account.Account{Kind: provision.TOTP, Algorithm: provision.SHA1, Digits: 6, Period: 30, Seed: seed}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,9 @@ words stand.
 Where QUERY finds one account alone, its code is fetched also where that takes a
 touch of the key, or where it counts (HOTP) and is then used up. Otherwise such
 accounts are listed without a code. With --copy that code goes into the
-clipboard instead, which is cleared after 30 s if it still holds it.`,
+clipboard instead, which is cleared after 30 s if it still holds it. Where that
+account is in the vault, and the vault is sealed and opens by a tap, it waits
+for the tap.`,
 		Example: "  fob codes\n  fob codes github\n  fob codes --copy contoso alice",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -38,7 +41,16 @@ clipboard instead, which is cleared after 30 s if it still holds it.`,
 			if err != nil {
 				return err
 			}
-			defer wipeCodes(found.Accounts)
+			defer func() { wipeCodes(found.Accounts) }()
+			if query != "" && sealedOne(found) {
+				if opened, err := a.unlockByTap(cmd.Context(), c, given{}); err != nil && !isCode(err, api.CodeNoKey) {
+					return err
+				} else if opened {
+					if found, err = c.Codes(cmd.Context(), query); err != nil {
+						return err
+					}
+				}
+			}
 			if query != "" && len(found.Accounts) == 1 && len(found.Accounts[0].Code) == 0 && mayAsk(found) {
 				if found.Accounts[0], err = a.oneCode(cmd, c, found.Accounts[0]); err != nil {
 					return err
@@ -63,7 +75,15 @@ func (a *app) copyOne(cmd *cobra.Command, c *client.Client, query string) error 
 	if err != nil {
 		return err
 	}
-	account, err = a.oneCode(cmd, c, account)
+	picked := account
+	account, err = a.oneCode(cmd, c, picked)
+	if isCode(err, api.CodeSealed) {
+		if opened, tapErr := a.unlockByTap(cmd.Context(), c, given{}); opened {
+			account, err = a.oneCode(cmd, c, picked)
+		} else if tapErr != nil && !isCode(tapErr, api.CodeNoKey) {
+			return tapErr
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +96,12 @@ func (a *app) copyOne(cmd *cobra.Command, c *client.Client, query string) error 
 		text = fmt.Sprintf("Copied: the code of %s, good for %s. The clipboard is cleared in 30 s.", title(account), left(*account.Until))
 	}
 	return a.said(text)
+}
+
+// sealedOne reports whether the one account that was found has no code because the vault is sealed.
+func sealedOne(found api.Accounts) bool {
+	return len(found.Accounts) == 1 && found.Accounts[0].Where == api.AccountVault && len(found.Accounts[0].Code) == 0 &&
+		slices.ContainsFunc(found.Problems, func(p api.Error) bool { return p.Code == api.CodeSealed })
 }
 
 // mayAsk reports whether an account without a code can be asked for one: the vault's, while it is sealed, cannot.

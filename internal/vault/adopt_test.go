@@ -60,6 +60,7 @@ func TestAdopt(t *testing.T) {
 			_, recovery := from.add(vault.SlotSpec{Type: vault.TypeRecovery})
 			from.add(vault.SlotSpec{Type: vault.TypePassphrase, Passphrase: word("the old machine's")})
 			from.add(vault.SlotSpec{Type: vault.TypeKeyFile})
+			tap, _ := from.add(tapSpec(9))
 			tt.before(to)
 			stale, _ := to.Sealer("test")
 			data := dataKey(t, from.Vault)
@@ -81,12 +82,15 @@ func TestAdopt(t *testing.T) {
 					t.Errorf("%+v is damaged", s)
 				}
 			}
-			if got := strings.Join(types, " "); got != "recovery passphrase secret-service" {
+			if got := strings.Join(types, " "); got != "recovery passphrase security-key secret-service" {
 				t.Errorf("there are %s", got)
 			}
 			again := to.again(to.service, to.file)
 			if err := again.Open(t.Context()); err != nil || !bytes.Equal(dataKey(t, again), data) {
 				t.Errorf("it does not open by itself: %v", err)
+			}
+			if err := openByTap(t, to.again(), tap, tapped(9)); err != nil {
+				t.Errorf("the security key: %v", err)
 			}
 			for _, typed := range []string{string(recovery.Reveal()), "the old machine's"} {
 				if err := to.again().Unlock(t.Context(), word(typed)); err != nil {
