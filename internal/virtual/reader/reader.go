@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,21 +180,27 @@ func enter() error {
 	if err := loopback(); err != nil {
 		return fmt.Errorf("cannot bring the network up: %w", err)
 	}
-	return start(path)
+	service.driver = path
+	if err := Readers(true); err != nil {
+		return err
+	}
+	return Start()
 }
 
-// start starts pcscd, and waits until it serves.
-func start(path string) error {
-	const config = "/run/readers"
-	if err := os.MkdirAll(config, 0o755); err != nil {
-		return err
-	}
-	text := fmt.Sprintf("FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:0x8C7B\nLIBPATH %s\nCHANNELID 0x8C7B\n", path)
-	if err := os.WriteFile(filepath.Join(config, "vpcd"), []byte(text), 0o644); err != nil {
-		return err
-	}
+// service is the pcscd that runs here.
+var service struct {
+	driver string
+	cmd    *exec.Cmd
+	ended  chan error
+}
+
+// Start starts pcscd, and waits until it serves. It is there at first: a test calls this after Stop.
+func Start() error {
 	program, err := pcscd()
 	if err != nil {
+		return err
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	cmd := exec.Command(program, "--foreground", "-c", config)
@@ -203,7 +210,8 @@ func start(path string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for range 500 {
-		if _, err := os.Stat("/run/pcscd/pcscd.comm"); err == nil {
+		if _, err := os.Stat(socket); err == nil {
+			service.cmd, service.ended = cmd, ended
 			errUnavailable = nil
 			return nil
 		}
@@ -214,6 +222,33 @@ func start(path string) error {
 		}
 	}
 	return errors.New("pcscd does not begin to serve")
+}
+
+// Stop kills pcscd. Cards that are in are gone from their readers.
+func Stop() error {
+	if err := service.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-service.ended
+	return nil
+}
+
+// Where pcscd of this place has its socket and its configuration.
+const (
+	socket = "/run/pcscd/pcscd.comm"
+	config = "/run/readers"
+)
+
+// Readers says whether a pcscd that starts has the readers; without them it has none.
+func Readers(there bool) error {
+	if err := os.MkdirAll(config, 0o755); err != nil {
+		return err
+	}
+	text := ""
+	if there {
+		text = fmt.Sprintf("FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:0x8C7B\nLIBPATH %s\nCHANNELID 0x8C7B\n", service.driver)
+	}
+	return os.WriteFile(filepath.Join(config, "vpcd"), []byte(text), 0o644)
 }
 
 // loopback brings lo up (netdevice(7)).
