@@ -1,6 +1,9 @@
 // Command fob-helper runs one operation on one device for fobd, and exits. It is the only program
 // that is linked to the device libraries. It takes its operation on stdin and answers on stdout; it
 // is not for people.
+//
+// As fob-helper watch it says on stdout which readers and cards there are, and each change, until its
+// stdin ends. It sends no card a byte.
 package main
 
 import (
@@ -24,7 +27,8 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) > 1 {
+	watch := len(os.Args) == 2 && os.Args[1] == helper.WatchArg
+	if len(os.Args) > 1 && !watch {
 		return fmt.Errorf("cannot take arguments: fobd starts this program, use fob instead")
 	}
 	if term.IsTerminal(int(os.Stdin.Fd())) || term.IsTerminal(int(os.Stdout.Fd())) {
@@ -32,6 +36,9 @@ func run() error {
 	}
 	if err := helper.Harden(); err != nil {
 		return err
+	}
+	if watch {
+		return helper.ServeWatch(os.Stdin, os.Stdout, card.ServeWatch(pcsc.Readers{}))
 	}
 	libfido.Warm()
 	handlers := libfido.Handlers()

@@ -44,6 +44,15 @@ func TestProgram(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
+	t.Run("watches until its stdin ends, and takes no more arguments", func(t *testing.T) {
+		out, err := exec.Command(path, "watch").Output()
+		if err != nil || !strings.Contains(string(out), `"ready"`) {
+			t.Errorf("%v: %s", err, out)
+		}
+		if out, err := exec.Command(path, "watch", "x").CombinedOutput(); err == nil || !strings.Contains(string(out), "use fob instead") {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 	t.Run("does not repeat a call that makes no sense", func(t *testing.T) {
 		cmd := exec.Command(path)
 		call := `{"do":"run","op":"x","pin":"hunter2"}`

@@ -3,9 +3,10 @@
 //
 // The protocol is length-prefixed JSON on the child's stdin and stdout: a 4-byte big-endian length,
 // then a message. The child says that it is ready; fobd sends one call and, if the operation is to
-// be given up, one cancel message; the child says that it has begun, answers, and exits. The package
-// knows no device library: fido names its operations and their types, and cmd/fob-helper says which
-// code serves them.
+// be given up, one cancel message; the child says that it has begun, answers, and exits. In its second
+// mode, watch, the child is sent nothing: it says that it is ready, and then what it sees, until its
+// stdin ends. The package knows no device library: fido names its operations and their types, and
+// cmd/fob-helper says which code serves them.
 package helper
 
 import (

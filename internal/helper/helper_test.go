@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -107,6 +108,45 @@ func child(behaviour string) int {
 				return 1
 			}
 		}
+	case "watch":
+		err := ServeWatch(os.Stdin, os.Stdout, func(ctx context.Context, tell func(any) error) error {
+			for i := range 3 {
+				if err := tell(i); err != nil {
+					return err
+				}
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if err != nil || os.Args[3] != WatchArg {
+			return 1
+		}
+	case "watch-too-much":
+		err := ServeWatch(os.Stdin, os.Stdout, func(_ context.Context, tell func(any) error) error { return tell(make([]byte, maxNews)) })
+		fmt.Fprintln(os.Stderr, err)
+		return 7
+	case "watch-stubborn":
+		raw(`{"state":"ready"}`)
+		for {
+			raw(`{"state":"news","result":1}`)
+		}
+	case "watch-garbage":
+		raw(`{"state":"ready"}`)
+		raw(`{"state":"news","result":1}`)
+		raw(`{"state":"news","re`)
+		time.Sleep(time.Hour)
+	case "watch-long":
+		raw(`{"state":"ready"}`)
+		raw(`{"state":"news","result":"` + strings.Repeat("x", maxNews) + `"}`)
+		time.Sleep(time.Hour)
+	case "watch-done":
+		raw(`{"state":"ready"}`)
+		raw(`{"state":"done","result":1}`)
+		time.Sleep(time.Hour)
+	case "watch-crash":
+		raw(`{"state":"ready"}`)
+		raw(`{"state":"news","result":1}`)
+		return 5
 	case "ignores-cancel":
 		raw(`{"state":"ready"}`)
 		skip()

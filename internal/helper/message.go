@@ -23,6 +23,9 @@ const (
 	stateFailed = "failed" // with Error
 )
 
+// stateNews is what a child that watches sends after ready, any number of times, with Result.
+const stateNews = "news"
+
 // request is a message to the child.
 type request struct {
 	Do   string          `json:"do"`
@@ -37,8 +40,8 @@ type reply struct {
 	Error  *OpError        `json:"error,omitempty"`
 }
 
-// errTooLong says that a message is longer than MaxMessage.
-var errTooLong = fmt.Errorf("cannot use a message of more than %d bytes", MaxMessage)
+// errTooLong says that a message is longer than MaxMessage, or than maxNews where that holds.
+var errTooLong = errors.New("cannot use a message that is too long")
 
 // headerLen is the length in bytes of the length before each message.
 const headerLen = 4
@@ -55,14 +58,17 @@ func frame(body []byte) ([]byte, error) {
 
 // readFrame reads one message. It returns io.EOF where the stream ends between messages, and
 // io.ErrUnexpectedEOF where it ends inside one. It allocates no more than what has arrived calls for.
-func readFrame(r io.Reader) ([]byte, error) {
+func readFrame(r io.Reader) ([]byte, error) { return readFrameUpTo(r, MaxMessage) }
+
+// readFrameUpTo is readFrame of at most so many bytes.
+func readFrameUpTo(r io.Reader, most uint32) ([]byte, error) {
 	var header [headerLen]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(header[:])
-	if n > MaxMessage {
-		return nil, errTooLong
+	if n > most {
+		return nil, fmt.Errorf("%w: of more than %d bytes", errTooLong, most)
 	}
 	// A length is a claim: what is large grows as it arrives.
 	if n <= 64<<10 {
@@ -111,7 +117,7 @@ func parseReply(b []byte) (reply, error) {
 	hasResult, hasError := p.Result != nil, p.Error != nil
 	switch {
 	case (p.State == stateReady || p.State == stateBegun) && !hasResult && !hasError:
-	case p.State == stateDone && hasResult && !hasError:
+	case (p.State == stateDone || p.State == stateNews) && hasResult && !hasError:
 	case p.State == stateFailed && !hasResult && hasError:
 		p.Error.clean()
 	default:

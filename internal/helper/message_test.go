@@ -69,6 +69,8 @@ var replies = map[string]bool{
 	`{"state":"done","result":null}`:                                  true,
 	`{"state":"failed","error":{"code":49,"name":"X"}}`:               true,
 	`{"state":"failed","error":{"code":-9,"name":"X","cause":"y"}}`:   true,
+	`{"state":"news","result":[]}`:                                    true,
+	`{"state":"news"}`:                                                false,
 	`{"state":"ready","result":1}`:                                    false,
 	`{"state":"done"}`:                                                false,
 	`{"state":"failed"}`:                                              false,

@@ -204,7 +204,7 @@ func (p *Pool) start() (*process, error) {
 	if !p.begin() {
 		return nil, ErrClosed
 	}
-	w, err := startProcess(p.o)
+	w, err := startProcess(p.o, (*process).read)
 	if err != nil {
 		p.work.Done()
 		return nil, err

@@ -34,13 +34,13 @@ type process struct {
 }
 
 // startProcess starts a helper: in a process group of its own, in /, with a clean environment, and
-// with no file but its three pipes.
+// with no file but its three pipes. read reads what it says.
 //
 // It is no session leader: that would make a pseudo-terminal that it opens its controlling terminal.
 // It has no parent-death signal: that follows the thread that started it, not the process, and
 // SIGKILL would leave a key blinking for a touch that goes nowhere. The end of stdin tells it that
 // fobd is gone, and it then cancels what the key waits for and ends (see Serve).
-func startProcess(o Options) (*process, error) {
+func startProcess(o Options, read func(*process)) (*process, error) {
 	var closers []io.Closer
 	fail := func(err error) (*process, error) {
 		for _, c := range closers {
@@ -90,7 +90,7 @@ func startProcess(o Options) (*process, error) {
 		done:    make(chan struct{}),
 	}
 	var readers sync.WaitGroup
-	readers.Go(p.read)
+	readers.Go(func() { read(p) })
 	readers.Go(func() {
 		io.Copy(p.stderr, errR) // ends when the process does; what failed to be read is only for the log
 		errR.Close()
@@ -135,26 +135,12 @@ func (p *process) read() {
 	defer close(p.replies)
 	first := true
 	for n := 0; n < cap(p.replies); n++ {
-		b, err := readFrame(p.stdout)
-		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
+		r, ok := p.next(MaxMessage)
+		if !ok {
 			return
 		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			p.nonsense = errors.New("half a message")
-			return
-		}
-		if err != nil {
-			p.nonsense = err
-			return
-		}
-		r, err := parseReply(b)
-		clear(b)
-		if err != nil {
-			p.nonsense = err
-			return
-		}
-		if first != (r.State == stateReady) {
-			p.nonsense = fmt.Errorf("state %q out of turn", r.State)
+		if first != (r.State == stateReady) || r.State == stateNews {
+			p.nonsense = outOfTurn(r)
 			return
 		}
 		if first {
@@ -169,6 +155,26 @@ func (p *process) read() {
 		}
 	}
 	p.nonsense = errors.New("too many messages")
+}
+
+func outOfTurn(r reply) error { return fmt.Errorf("state %q out of turn", r.State) }
+
+// next reads the next thing that the process says; false at its end, and where it makes no sense.
+func (p *process) next(most uint32) (reply, bool) {
+	b, err := readFrameUpTo(p.stdout, most)
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
+		return reply{}, false
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("half a message")
+	}
+	var r reply
+	if err == nil {
+		r, err = parseReply(b)
+		clear(b)
+	}
+	p.nonsense = err
+	return r, err == nil
 }
 
 // alive reports whether the process has not ended yet.
