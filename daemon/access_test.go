@@ -169,6 +169,13 @@ func TestAccessAtTheMachinesInstance(t *testing.T) {
 			}
 		}
 	})
+	t.Run("cards", func(t *testing.T) {
+		for _, a := range []*actor{p.desk, p.bin, p.sshd} {
+			if got := a.try(t, "GET /events?cards=true", "", ""); got != never {
+				t.Errorf("to uid %d the events of cards are %q", a.uid, got)
+			}
+		}
+	})
 	for _, r := range busRows(t) {
 		t.Run(r.name, func(t *testing.T) {
 			mine := p.desk.connect(t)

@@ -5,6 +5,7 @@
 //	           ├─ signin.Engine ┼─ vault ── keyring: what opens it by itself
 //	busapi ────┘                └─ fido ── helper pool ── fob-helper processes
 //	socketapi ── codes.Book ─ account, vault, card ── the same pool (a user's instance alone)
+//	socketapi ── card.Watch ── fob-helper watch, while somebody follows (as well)
 package daemon
 
 import (
@@ -84,6 +85,7 @@ type Daemon struct {
 	store  *store.Store
 	vault  *vault.Vault
 	pool   *helper.Pool
+	cards  *card.Watch // nil at the machine's instance
 	engine *signin.Engine
 	socket *socketapi.Socket
 	server *socketapi.Server
@@ -156,7 +158,11 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		_ = d.store.Close()
 		return nil, err
 	}
-	d.pool = helper.NewPool(helper.Options{Path: findHelper(config.Helper, o.Executable), Log: d.log})
+	helpers := helper.Options{Path: findHelper(config.Helper, o.Executable), Log: d.log}
+	d.pool = helper.NewPool(helpers)
+	if !o.System {
+		d.cards = card.NewWatch(helpers)
+	}
 	if err := d.open(config, signin.Person{UID: owner.UID, Name: owner.Name}); err != nil {
 		_ = d.pool.Close()
 		_ = d.store.Close() // nothing was written: the first error says more
@@ -253,6 +259,7 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 	}
 	busConfig := busapi.Config{Address: d.layout.bus, Engine: d.engine, Instance: instance, Errors: errs, Log: d.log, Status: d.status}
 	if !d.o.System {
+		socketConfig.Cards = d.cards
 		socketConfig.Codes = codes.Open(codes.Config{
 			Store: d.store, Vault: d.vault, Cards: card.NewCards(d.pool), Note: d.engine.Note, Now: time.Now, Rand: rand.Reader, Log: d.log,
 		})
@@ -377,6 +384,9 @@ func (d *Daemon) Stop() {
 		d.bus.Close(ctx)
 	}
 	d.running.Wait()
+	if d.cards != nil {
+		d.cards.Close()
+	}
 	if d.authority != nil {
 		d.authority.Close()
 	}

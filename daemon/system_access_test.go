@@ -110,7 +110,7 @@ func socketRows(t *testing.T) []row {
 		"GET /log/verify":              {whose: everybodys},
 		"GET /receipts/{id}":           {whose: anItem},
 		"GET /status":                  {whose: theirOwn},
-		"GET /events":                  {whose: theirOwn},
+		"GET /events":                  {whose: theirOwn, note: "of cards (`cards=true`) at a user's own instance alone"},
 	}
 	var rows []row
 	for _, r := range socketapi.Routes() {

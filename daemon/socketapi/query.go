@@ -80,12 +80,8 @@ func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
 		return out, bad
 	}
 	for name, into := range map[string]*bool{"newest": &out.Newest, "everybody": &out.Everybody} {
-		switch s := q[name]; s {
-		case "", "false", "0":
-		case "true", "1":
-			*into = true
-		default:
-			return out, api.Errorf(api.CodeBadRequest, "%s is true or false", name)
+		if *into, bad = parseBool(q, name); bad != nil {
+			return out, bad
 		}
 	}
 	for name, into := range map[string]*time.Time{"since": &out.Since, "until": &out.Until} {
@@ -96,6 +92,17 @@ func parseLogQuery(q map[string]string) (signin.LogQuery, *api.Error) {
 		}
 	}
 	return out, nil
+}
+
+// parseBool reads a field that is true or false; false where nothing was said.
+func parseBool(q map[string]string, name string) (bool, *api.Error) {
+	switch q[name] {
+	case "", "false", "0":
+		return false, nil
+	case "true", "1":
+		return true, nil
+	}
+	return false, api.Errorf(api.CodeBadRequest, "%s is true or false", name)
 }
 
 // parseLimit reads how many things a page holds; 0 where nothing was said.

@@ -17,6 +17,7 @@ import (
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/secret"
 	"github.com/fobproject/fob/internal/signin"
@@ -32,11 +33,13 @@ const (
 	writeTimeout  = 10 * time.Second
 )
 
-// Config is what a Server needs. All fields but Codes, Tickets, Status and Policy are required.
+// Config is what a Server needs. All fields but Codes, Cards, Tickets, Status and Policy are required.
 type Config struct {
 	Engine *signin.Engine
 	// Codes is the user's accounts and cards; nil at the machine's instance, which has none.
 	Codes *codes.Book
+	// Cards sees readers and cards come and go; nil at the machine's instance.
+	Cards *card.Watch
 	// Instance says whom the daemon serves.
 	Instance caller.Instance
 	// Tickets redeems what the D-Bus door gave to who was authorized there; nil where there is none.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/fobproject/fob/daemon/wire"
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/caller"
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/signin"
 )
 
@@ -188,9 +190,24 @@ func (s *Server) verifyCode(c *call, ask signin.Ask) {
 	writeAs(c.w, http.StatusOK, linesType, s.Errors.State(v))
 }
 
-// events tells a snapshot and then each change. A reader that is too slow gets a last line that says
-// so, if it reads that one.
+// events tells a snapshot and then each change; of cards those alone who ask for it. A reader that is too
+// slow gets a last line that says so, if it reads that one.
 func (s *Server) events(c *call) {
+	q, ok := c.query("cards")
+	if !ok {
+		return
+	}
+	withCards, bad := parseBool(q, "cards")
+	if bad != nil {
+		c.refuse(bad)
+		return
+	}
+	if withCards {
+		if err := caller.AccessUser.Check(c.who, s.Instance); err != nil {
+			c.fail(err)
+			return
+		}
+	}
 	ctx, end := c.stream()
 	defer end()
 	sub, err := s.Engine.Subscribe(ctx, c.who)
@@ -199,6 +216,13 @@ func (s *Server) events(c *call) {
 		return
 	}
 	defer sub.Close()
+	var cards *card.Follower
+	var views <-chan card.View
+	if withCards {
+		cards = s.Cards.Follow()
+		defer cards.Close()
+		views = cards.Views()
+	}
 	out := c.lines()
 	seq := uint64(1)
 	first := api.Event{Seq: seq, Snapshot: &api.Snapshot{
@@ -221,6 +245,17 @@ func (s *Server) events(c *call) {
 			line := s.Errors.Event(ev)
 			line.Seq = seq
 			if out.send(line) != nil {
+				return
+			}
+		case v, ok := <-views:
+			seq++
+			if !ok {
+				if cards.Lagged() {
+					_ = out.send(api.Event{Seq: seq, Lagged: true}) // the reader may be gone
+				}
+				return
+			}
+			if out.send(api.Event{Seq: seq, Cards: s.Errors.Readers(v)}) != nil {
 				return
 			}
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"github.com/fobproject/fob/internal/api"
+	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/codes"
 	"github.com/fobproject/fob/internal/oath"
 	"github.com/fobproject/fob/internal/secret"
@@ -16,6 +17,15 @@ func (e *Errors) Cards(all []codes.Card) []api.Card {
 			ID: string(c.ID), Reader: claim(c.Reader).String(), Version: c.Version, Slots: c.Slots, Accounts: len(c.Accounts),
 			Password: c.Password, Open: c.Open, Remembered: c.Remembered, Problem: e.Of(c.Why()),
 		}
+	}
+	return out
+}
+
+// Readers are readers as they travel.
+func (e *Errors) Readers(v card.View) *api.Readers {
+	out := &api.Readers{Readers: make([]api.Reader, len(v.Readers)), Problem: e.Of(v.Err)}
+	for i, r := range v.Readers {
+		out.Readers[i] = api.Reader{Reader: claim(r.Name).String(), Card: r.Card, Mute: r.Mute, Exclusive: r.Exclusive}
 	}
 	return out
 }

@@ -19,6 +19,23 @@ type Card struct {
 	Problem *Error `json:"problem,omitempty"`
 }
 
+// Readers are all card readers, and which of them have a card. Security keys that are cards are readers too.
+type Readers struct {
+	Readers []Reader `json:"readers"`
+	// Problem says why none can be seen, and what to do. Readers is then empty.
+	Problem *Error `json:"problem,omitempty"`
+}
+
+// Reader is a card reader, as it is seen without asking its card.
+type Reader struct {
+	Reader string `json:"reader"` // its name, untrusted
+	Card   bool   `json:"card"`
+	// Mute says that the card in it does not answer.
+	Mute bool `json:"mute,omitempty"`
+	// Exclusive says that a program has the card for itself. It may be known half a minute late.
+	Exclusive bool `json:"exclusive,omitempty"`
+}
+
 // CardUnlock is the body of POST /v1/cards/{id}/unlock. With Remember what opens the card is kept in the vault.
 type CardUnlock struct {
 	Password Secret `json:"password"`

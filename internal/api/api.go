@@ -461,6 +461,8 @@ type Event struct {
 	Snapshot *Snapshot     `json:"snapshot,omitempty"`
 	Request  *RequestState `json:"request,omitempty"`
 	Methods  *[]Method     `json:"methods,omitempty"`
+	// Cards is told with ?cards=true alone: soon after the snapshot, and with each change.
+	Cards *Readers `json:"cards,omitempty"`
 	// Log is the number of the newest entry of the user's log.
 	Log uint64 `json:"log,omitempty"`
 	// Lagged is true on the last line sent to a reader that was too slow: read a new snapshot.

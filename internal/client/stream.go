@@ -103,9 +103,32 @@ const endTimeout = 100 * time.Millisecond
 // Events gives a snapshot and then each change, until ctx ends (then without an error), the loop is
 // left, the daemon goes away (ErrLost) or says that the reader was too slow: then the last event has
 // Lagged set, and a new call begins with a new snapshot.
-func (c *Client) Events(ctx context.Context) iter.Seq2[api.Event, error] {
+func (c *Client) Events(ctx context.Context) iter.Seq2[api.Event, error] { return c.events(ctx, nil) }
+
+// WatchCards gives all card readers and what is in them, and again with each change. It ends as Events does, but
+// without a last one where the reader was too slow: then it goes on with what is there now. A user's own daemon alone
+// has cards.
+func (c *Client) WatchCards(ctx context.Context) iter.Seq2[api.Readers, error] {
+	return func(yield func(api.Readers, error) bool) {
+		for again := true; again; {
+			again = false
+			for event, err := range c.events(ctx, url.Values{"cards": {"true"}}) {
+				if err != nil {
+					yield(api.Readers{}, err)
+					return
+				}
+				again = event.Lagged
+				if event.Cards != nil && !yield(*event.Cards, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *Client) events(ctx context.Context, query url.Values) iter.Seq2[api.Event, error] {
 	return func(yield func(api.Event, error) bool) {
-		l, stop, err := c.open(ctx, http.MethodGet, nil, nil, "events")
+		l, stop, err := c.open(ctx, http.MethodGet, query, nil, "events")
 		if err != nil {
 			if ctx.Err() == nil {
 				yield(api.Event{}, err)
