@@ -34,7 +34,7 @@ by its reader's name.`,
 		Example: "  fob cards\n  fob cards unlock --remember\n  fob cards password",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the cards", Args: noArgument, RunE: list},
-		a.unlockCardCmd(), a.forgetCardCmd(), a.cardPasswordCmd(), a.resetCardCmd())
+		a.unlockCardCmd(), a.forgetCardCmd(), a.cardPasswordCmd(), a.resetCardCmd(), a.watchCardsCmd())
 }
 
 func (a *app) printCards(cards []api.Card) error {
