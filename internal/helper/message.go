@@ -108,11 +108,28 @@ func parseRequest(b []byte) (request, error) {
 	return request{}, fmt.Errorf("cannot make sense of a request to %.20q", q.Do)
 }
 
-// parseReply reads a message from the child.
+// parseReply reads a message from the child. It keeps no copy of b but the result, which may hold a code or a key.
 func parseReply(b []byte) (reply, error) {
 	var p reply
-	if err := decode(b, &p); err != nil {
+	var fields map[string]json.RawMessage // a json.Decoder, which would know the fields, has a buffer that nobody can wipe
+	if err := json.Unmarshal(b, &fields); err != nil {
 		return reply{}, err
+	}
+	for name, raw := range fields {
+		var err error
+		switch name {
+		case "state":
+			err = json.Unmarshal(raw, &p.State)
+		case "result":
+			p.Result = raw
+		case "error":
+			err = decode(raw, &p.Error)
+		default:
+			err = errors.New("cannot read a reply with other fields")
+		}
+		if err != nil {
+			return reply{}, err
+		}
 	}
 	hasResult, hasError := p.Result != nil, p.Error != nil
 	switch {

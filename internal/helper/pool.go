@@ -91,7 +91,7 @@ func (p *Pool) Run(ctx context.Context, c Call, result any) error {
 	if result == nil {
 		return nil
 	}
-	if err := decode(answer, result); err != nil {
+	if err := json.Unmarshal(answer, result); err != nil { // it keeps no copy, as decode would
 		return p.fail(c, fmt.Errorf("%w: %w", ErrGarbage, err))
 	}
 	return nil

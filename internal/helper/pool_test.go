@@ -23,6 +23,14 @@ import (
 
 const plenty = 20 * time.Second
 
+// kept keeps the bytes that it is decoded from.
+type kept struct{ raw []byte }
+
+func (k *kept) UnmarshalJSON(b []byte) error {
+	k.raw = b
+	return nil
+}
+
 func TestRun(t *testing.T) {
 	t.Run("gives back what the operation answered", func(t *testing.T) {
 		p := pool(t, "serve")
@@ -33,6 +41,16 @@ func TestRun(t *testing.T) {
 		}
 		if got.Text != want.Text || string(got.PIN) != "1234" {
 			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("wipes what it decoded the answer from", func(t *testing.T) {
+		p := pool(t, "serve")
+		var got kept
+		if err := p.Run(t.Context(), Call{Op: "echo", Device: "k", Args: echo{PIN: []byte("1234")}, Timeout: plenty}, &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.raw) == 0 || bytes.ContainsFunc(got.raw, func(r rune) bool { return r != 0 }) {
+			t.Errorf("left is %q", got.raw)
 		}
 	})
 	t.Run("runs each operation in a process of its own", func(t *testing.T) {
