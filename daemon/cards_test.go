@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func TestWithCards(t *testing.T) {
 	t.Run("a mute card", muteCard)
 	t.Run("a client that leaves", leavingClient)
 	t.Run("killed between card and vault", killedBetween)
+	t.Run("a flood", cardFlood)
 }
 
 // insertCard puts a new card into a reader, and gives its id.
@@ -216,4 +218,92 @@ func killedBetween(t *testing.T) {
 		t.Errorf("deleted, the problems are %q", problems)
 	}
 	i.put(t, on("me", one, api.AccountVault))
+}
+
+// helperCount counts the helper processes that run; this process has a PID namespace of its own.
+func helperCount() (n int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline") // empty of what has ended: nobody waits for those of a fobd that was killed
+	for _, name := range names {
+		if b, _ := os.ReadFile(name); strings.Contains(string(b), "fob-helper") {
+			n++
+		}
+	}
+	return n
+}
+
+// Many calls about cards, or guesses at a password, leave room for others, and nothing behind.
+func cardFlood(t *testing.T) {
+	i := start(t, "")
+	_, id := i.insertCard(t, reader.FirstPort, card.Options{})
+	i.put(t, on("me", id))
+	account := i.put(t, on("me", api.AccountVault))
+	open := func() int { all, _ := os.ReadDir("/proc/self/fd"); return len(all) }
+	before := open()
+	during := func(n int, do func(*client.Client)) {
+		t.Helper()
+		var all sync.WaitGroup
+		var most int
+		for range 100 {
+			c := dial(t, filepath.Join(i.dir, "fob.sock"))
+			all.Go(func() {
+				for range n / 100 {
+					do(c)
+				}
+				c.Close()
+			})
+		}
+		done := make(chan struct{})
+		go func() { all.Wait(); close(done) }()
+		var slowest, cards time.Duration
+		for ended := false; !ended; {
+			select {
+			case <-done:
+				ended = true
+			default:
+			}
+			begun := time.Now()
+			if _, err := i.Code(limit(t), account, nil); err != nil {
+				t.Fatal(err)
+			}
+			slowest = max(slowest, time.Since(begun))
+			by, problems, took := i.codes(t)
+			if by[id] == "" {
+				t.Fatalf("the card has no codes: %s", problems)
+			}
+			cards, most = max(cards, took), max(most, helperCount())
+		}
+		t.Logf("the vault's code took at most %v, all codes %v, and there were %d helpers", slowest, cards, most)
+		if most > 24 || slowest > 2*time.Second || cards > 8*time.Second {
+			t.Error("that is too much")
+		}
+	}
+	during(1000, func(c *client.Client) { _, _ = c.Codes(limit(t), "") })
+	if err := i.SetCardPassword(limit(t), id, api.Secret("correct horse")); err != nil {
+		t.Fatal(err)
+	}
+	var refused, wrong atomic.Int32
+	begun := time.Now()
+	during(200, func(c *client.Client) {
+		switch err := c.UnlockCard(limit(t), id, api.CardUnlock{Password: api.Secret("wrong")}); codeOf(t, err) {
+		case api.CodeTooFast:
+			refused.Add(1)
+		case api.CodeCardPassword:
+			wrong.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	if took := time.Since(begun); time.Duration(wrong.Load()-1)*time.Second > took {
+		t.Errorf("in %v %d guesses were tried, and %d refused", took, wrong.Load(), refused.Load())
+	}
+	time.Sleep(2 * time.Second)
+	if now := open(); now > before+20 {
+		t.Errorf("%d files are open, and there were %d", now, before)
+	}
+	if n := helperCount(); n > 2 {
+		t.Errorf("%d helpers are left", n)
+	}
+	if err := i.UnlockCard(limit(t), id, api.CardUnlock{Password: api.Secret("correct horse")}); err != nil {
+		t.Error(err)
+	}
 }

@@ -200,6 +200,7 @@ var table = []row{
 	{fido.ErrCancelled, api.CodeCallerGone, ""},
 
 	{codes.ErrNoCard, api.CodeNoCard, ""},
+	{codes.ErrTooFast, api.CodeTooFast, ""},
 	{codes.ErrTwins, api.CodeConflict, ""},
 	{codes.ErrWhere, api.CodeBadRequest, ""},
 	{codes.ErrTouch, api.CodeBadRequest, ""},

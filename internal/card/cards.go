@@ -25,12 +25,18 @@ type Runner interface {
 // card. Errors wrap a sentinel of this package or of ykoath, and name the card's reader.
 type Cards struct {
 	r    Runner
+	room chan struct{} // holds a value for each operation that runs
 	mu   sync.Mutex
 	left map[string]error // by reader: what keeps a card busy that an operation has left, or waits on
 }
 
 // NewCards makes Cards that run their operations on r.
-func NewCards(r Runner) *Cards { return &Cards{r: r, left: map[string]error{}} }
+func NewCards(r Runner) *Cards {
+	return &Cards{r: r, room: make(chan struct{}, maxRunning), left: map[string]error{}}
+}
+
+// maxRunning bounds how many operations, each a process, run at a time; others wait.
+const maxRunning = 8
 
 // maxReaders bounds what the helper may list.
 const maxReaders = 32
@@ -229,6 +235,12 @@ func (c *Cards) run(ctx context.Context, reader, op string, timeout time.Duratio
 // do runs an operation and gives its failure a sentinel.
 func (c *Cards) do(ctx context.Context, device, op string, timeout time.Duration, args, result any) error {
 	device = clean(device)
+	select {
+	case c.room <- struct{}{}:
+		defer func() { <-c.room }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", device, ErrCancelled)
+	}
 	err := c.r.Run(ctx, helper.Call{Op: op, Device: device, Args: args, Timeout: timeout}, result)
 	if err == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/fobproject/fob/internal/card"
 	"github.com/fobproject/fob/internal/secret"
@@ -190,6 +191,13 @@ func (b *Book) forgetPlace(id card.ID) {
 	delete(b.seen, id)
 }
 
+const (
+	// maxTries is how many passwords may wait to be tried: a card itself does not count wrong ones.
+	maxTries = 8
+	// afterWrong is how long the next one waits after one that failed.
+	afterWrong = time.Second
+)
+
 // UnlockCard opens a card with its password, which it wipes, until fobd ends; where remember is set also later, by
 // what the vault then keeps.
 func (b *Book) UnlockCard(ctx context.Context, id card.ID, password *secret.Secret, remember bool) error {
@@ -201,14 +209,28 @@ func (b *Book) UnlockCard(ctx context.Context, id card.ID, password *secret.Secr
 			return err
 		}
 	}
+	select {
+	case b.tries <- struct{}{}:
+		defer func() { <-b.tries }()
+	default:
+		return ErrTooFast
+	}
+	select {
+	case b.trying <- struct{}{}:
+	case <-ctx.Done():
+		return card.ErrCancelled
+	}
 	var key *secret.Secret
 	err := b.on(ctx, id, func(t card.Target) (err error) {
 		key, err = b.Cards.Unlock(ctx, t, password)
 		return err
 	})
 	if err != nil {
+		// Also where the client has left: it may have guessed by how long the answer takes.
+		time.AfterFunc(afterWrong, func() { <-b.trying })
 		return err
 	}
+	<-b.trying
 	if key == nil {
 		return fmt.Errorf("%w: it gave no key", ykoath.ErrNonsense)
 	}

@@ -33,7 +33,9 @@ var (
 	// ErrTwins says that an id does not tell which card is meant.
 	ErrTwins = errors.New("two cards that are in readers have the same id: take one of them out")
 	ErrWhere = errors.New("an account goes into the vault, or onto cards by their ids, each named once")
-	ErrTouch = errors.New("a key or card can want a touch at each code, the vault cannot")
+	// ErrTooFast says that too many passwords of cards are being tried.
+	ErrTooFast = errors.New("too many passwords of cards are being tried: wait some seconds, and try again")
+	ErrTouch   = errors.New("a key or card can want a touch at each code, the vault cannot")
 	// ErrHalf says that an account is on some of the cards that it was meant for, and could not be taken off again.
 	ErrHalf = errors.New("the account could not be written everywhere, nor taken back")
 )
@@ -57,6 +59,8 @@ type Config struct {
 type Book struct {
 	Config
 	adding chan struct{} // holds one value while an account is added to a card
+	trying chan struct{} // holds one value while a card's password is tried, and a while after a wrong one
+	tries  chan struct{} // holds one for each that is to be tried
 	mu     sync.Mutex
 	keys   map[card.ID]*secret.Secret // of cards that were unlocked
 	seen   map[card.ID]string         // the reader in which a card was last
@@ -65,7 +69,10 @@ type Book struct {
 
 // Open makes a Book.
 func Open(c Config) *Book {
-	b := &Book{Config: c, adding: make(chan struct{}, 1), keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}, broken: map[string]broken{}}
+	b := &Book{
+		Config: c, adding: make(chan struct{}, 1), trying: make(chan struct{}, 1), tries: make(chan struct{}, maxTries),
+		keys: map[card.ID]*secret.Secret{}, seen: map[card.ID]string{}, broken: map[string]broken{},
+	}
 	b.findBroken()
 	return b
 }
