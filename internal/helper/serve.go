@@ -69,7 +69,6 @@ func Serve(in io.Reader, out io.Writer, handlers map[string]Handler) error {
 	select {
 	case a := <-answer:
 		err := send(out, a)
-		clear(a.Result)
 		// The end of a process takes the processor from what fobd does with the answer: it says when.
 		select {
 		case <-gone:
@@ -143,9 +142,6 @@ func send(out io.Writer, p reply) error {
 	defer clear(body)
 	defer scrub(len(body))
 	b, err := frame(body)
-	clear(body)
-	scrub(len(body))
-	defer clear(b)
 	if err != nil {
 		return fmt.Errorf("cannot write a reply: %w", err)
 	}
