@@ -115,7 +115,7 @@ func (a *app) completions(cmd *cobra.Command, args []string, list func(context.C
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
 	defer cancel()
-	a.own = isOwn(cmd)
+	a.own = a.own || isOwn(cmd)
 	c, err := a.client()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,7 @@ type app struct {
 
 	socket string
 	json   bool
-	// own asks for the user's own daemon, also where the machine has one: codes, accounts and cards are there alone.
+	// own asks for the user's own daemon, also where the machine has one.
 	own bool
 	// begun is set once the command line was understood: errors before that are usage errors.
 	begun  bool
@@ -76,8 +75,8 @@ what is asked from elsewhere, lists what was decided, and shows the codes that
 other sites ask for.
 
 The daemon is the one that --socket names, or else FOB_SOCKET (not for root);
-else the system's where one is installed, else your own. Codes, accounts and
-cards are your own daemon's.
+else the system's where one is installed, else your own. Codes, accounts, cards
+and, but for root, the vault are your own daemon's; so is all else with --own.
 
 Exit codes: 0 approved or done, 1 denied, reported or expired, 2 wrong usage, 3
 no daemon, 4 locked out, throttled or sealed, 5 not found, 6 a key's, card's or
@@ -86,28 +85,36 @@ token's trouble, 7 internal, 8 forbidden.`,
   fob verify --service mailer --timeout 30s
   fob requests
   fob codes`,
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { a.begun, a.own = true, isOwn(cmd); return noneEmpty(cmd) },
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.begun, a.own = true, a.own || isOwn(cmd)
+			return noneEmpty(cmd)
+		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "`path` of the daemon's socket")
+	root.PersistentFlags().BoolVar(&a.own, "own", false, "ask your own daemon, also where the system has one")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")
 	root.AddCommand(a.statusCmd(), a.keysCmd(), a.methodsCmd(), a.tokensCmd(), a.cardsCmd(), a.accountsCmd(), a.codesCmd(), a.vaultCmd(),
 		a.verifyCmd(), a.requestsCmd(), a.rememberCmd(), a.unblockCmd(), a.helpdeskCmd(), a.policyCmd(), a.logCmd(), a.versionCmd(), a.clearClipboardCmd())
 	return root
 }
 
-// isOwn reports whether a command is about what a user's own daemon alone has.
+// isOwn reports whether a command is about what a user's own daemon alone has for them: the vault of the system's is
+// root's.
 func isOwn(cmd *cobra.Command) bool {
 	for ; cmd != nil; cmd = cmd.Parent() {
-		if slices.Contains([]string{"cards", "accounts", "codes"}, cmd.Name()) {
+		switch cmd.Name() {
+		case "cards", "accounts", "codes":
 			return true
+		case "vault":
+			return os.Getuid() != 0
 		}
 	}
 	return false
