@@ -25,6 +25,19 @@ var (
 	FormatRecovery = formatRecovery
 )
 
+// TapOf is what the record asks a security key for; sound says that it may be used, and is for one.
+func TapOf(raw []byte) (tap Tap, sound bool) {
+	var r record
+	if json.Unmarshal(raw, &r) != nil {
+		return Tap{}, false
+	}
+	v := &Vault{kinds: kinds(standard)}
+	if v.checkRecord(r.key(), r) != nil || r.Tap == nil {
+		return Tap{}, false
+	}
+	return r.Tap.tap(), true
+}
+
 // Memory is what the record asks Argon2 for, in KiB; sound says that the record may be used.
 func Memory(raw []byte) (kib uint64, sound bool) {
 	var r record

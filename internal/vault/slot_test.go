@@ -151,7 +151,15 @@ func FuzzSlot(f *testing.F) {
 	f.Add([]byte(`{"id":"0123456789","type":"passphrase","name":"Passphrase","added":"2026-01-02T03:04:05Z","salt":"AAAAAAAAAAAAAAAAAAAAAA==","argon2":{"time":3,"memory":65536,"threads":4},` +
 		`"sealed":"` + strings.Repeat("A", 96) + `","check":"` + strings.Repeat("A", 43) + `="}`))
 	f.Add([]byte(`{"id":"0123456789","type":"passphrase","argon2":{"time":4294967295,"memory":4294967295,"threads":255}}`))
+	f.Add([]byte(`{"id":"0123456789","type":"security-key","name":"Blue","added":"2026-01-02T03:04:05Z","salt":"AAAAAAAAAAAAAAAAAAAAAA==",` +
+		`"tap":{"rp_id":"fob-vault:x","credential":"AQID","salt":"` + strings.Repeat("A", 43) + `=","verify":true,"lock_after":900},` +
+		`"sealed":"` + strings.Repeat("A", 96) + `","check":"` + strings.Repeat("A", 43) + `="}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		tap, sound := vault.TapOf(raw)
+		if sound && (tap.RPID == "" || len(tap.RPID) > 128 || len(tap.Credential) == 0 || len(tap.Credential) > 1023 || len(tap.Salt) != vault.TapSaltSize ||
+			tap.LockAfter < vault.MinLockAfter || tap.LockAfter > vault.MaxLockAfter) {
+			t.Errorf("it asks a key for %+v", tap)
+		}
 		if kib, sound := vault.Memory(raw); sound && kib > 16*256<<10 {
 			t.Errorf("it asks Argon2 for %d KiB in all its passes", kib)
 		}
