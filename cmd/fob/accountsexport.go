@@ -46,33 +46,17 @@ such a link can make the account's codes: never keep them in a file.`,
 			if query != "" && len(names) > 0 {
 				return usagef("take QUERY or --account, not both")
 			}
-			if err := outFile(out); err != nil {
-				return err
-			}
-			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
-				return err
-			}
-			if err := g.check(); err != nil {
+			if err := maySeal(out, passphrase, g); err != nil {
 				return err
 			}
 			ids, onCards, err := a.toExport(cmd.Context(), query, names)
 			if err != nil {
 				return err
 			}
-			file, err := createNew(out)
-			if err != nil {
-				return err
-			}
-			defer file.discard()
-			recipient, err := a.newSeal(passphrase, "the export")
-			if err != nil {
-				return err
-			}
-			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindExportAccounts, Accounts: ids}, g, func(lines iter.Seq2[api.Yield, error]) error {
-				if err := writeAccounts(file, recipient, lines, len(ids)); err != nil {
-					return err
-				}
-				return file.commit()
+			to := sealedFile{out: out, passphrase: passphrase, of: "the export"}
+			request := api.BeginRequest{Kind: api.KindExportAccounts, Accounts: ids}
+			err = a.takeSealed(cmd.Context(), request, g, to, func(file io.Writer, recipient age.Recipient, lines iter.Seq2[api.Yield, error]) error {
+				return writeAccounts(file, recipient, lines, len(ids))
 			})
 			if err != nil {
 				return err

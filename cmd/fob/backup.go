@@ -36,34 +36,17 @@ key of all seeds in the clear. Never keep that in a file.`,
 		Example: "  fob vault backup --out fob.age",
 		Args:    noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := outFile(out); err != nil {
-				return err
-			}
-			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
-				return err
-			}
-			if err := g.check(); err != nil {
+			if err := maySeal(out, passphrase, g); err != nil {
 				return err
 			}
 			if _, err := a.client(); err != nil {
 				return err
 			}
-			file, err := createNew(out)
-			if err != nil {
-				return err
-			}
-			defer file.discard()
-			recipient, err := a.newSeal(passphrase, "the backup")
-			if err != nil {
-				return err
-			}
 			var head api.BackupHead
-			err = a.take(cmd.Context(), api.BeginRequest{Kind: api.KindBackup}, g, func(lines iter.Seq2[api.Yield, error]) error {
-				var err error
-				if head, err = writeBackup(file, recipient, lines); err != nil {
-					return err
-				}
-				return file.commit()
+			to := sealedFile{out: out, passphrase: passphrase, of: "the backup"}
+			err := a.takeSealed(cmd.Context(), api.BeginRequest{Kind: api.KindBackup}, g, to, func(file io.Writer, recipient age.Recipient, lines iter.Seq2[api.Yield, error]) (err error) {
+				head, err = writeBackup(file, recipient, lines)
+				return err
 			})
 			if err != nil {
 				return err
@@ -79,6 +62,40 @@ key of all seeds in the clear. Never keep that in a file.`,
 	passphraseFlag(cmd, &passphrase)
 	g.flags(cmd)
 	return cmd
+}
+
+// sealedFile is a new file to be encrypted with a passphrase: its path, the flag that says where the passphrase is
+// from, and what it is for.
+type sealedFile struct{ out, passphrase, of string }
+
+// maySeal refuses flags that make no sense, before anything is begun.
+func maySeal(out, passphrase string, g given) error {
+	if err := outFile(out); err != nil {
+		return err
+	}
+	if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
+		return err
+	}
+	return g.check()
+}
+
+// takeSealed begins a request and has write put what it gives into a new file. There is no file unless all of it is in.
+func (a *app) takeSealed(ctx context.Context, request api.BeginRequest, g given, to sealedFile, write func(io.Writer, age.Recipient, iter.Seq2[api.Yield, error]) error) error {
+	file, err := createNew(to.out)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
+	recipient, err := a.newSeal(to.passphrase, to.of)
+	if err != nil {
+		return err
+	}
+	return a.take(ctx, request, g, func(lines iter.Seq2[api.Yield, error]) error {
+		if err := write(file, recipient, lines); err != nil {
+			return err
+		}
+		return file.commit()
+	})
 }
 
 // newSeal asks for a new passphrase, and gives what encrypts with it. of says what it is for.
