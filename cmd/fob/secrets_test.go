@@ -87,6 +87,40 @@ func TestTypedSecrets(t *testing.T) {
 		hides(t, shown, "horse")
 		x.called(`POST /v1/vault/unlock {}\nGET /v1/vault\nPOST /v1/vault/unlock {"by":"correct horse"}\n`)
 	})
+	const keySlot = "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed: open it with “fob vault unlock”: the security key or the passphrase opens it"}}` + "\n" +
+		"> GET /v1/vault 200\n" + `{"state":"sealed","slots":[{"id":"s1","type":"passphrase","name":"Mine"},{"id":"s2","type":"security-key","name":"Blue","lock_after_s":900}]}` + "\n"
+	for name, tape := range map[string]string{
+		"no key is plugged in":       "> POST /v1/requests 409\n" + `{"error":{"code":"no_key","message":"no security key is plugged in: plug one in and try again"}}` + "\n",
+		"the key opens it no more":   begin + `{"id":"r1","kind":"unlock","user":"alice","pending":false,"decision":"cancelled","error":{"code":"wrong_secret","message":"no security key opens it"}}` + "\n",
+		"nothing but typing is left": "",
+	} {
+		t.Run("unlocks by what is typed where "+name, func(t *testing.T) {
+			command := []string{"vault", "unlock"}
+			if tape == "" {
+				command = append(command, "--typed")
+			}
+			x := onTerminal(t, keySlot+tape, command...)
+			if tape != "" {
+				x.sees("No security key ")
+			}
+			shown := x.sees("Passphrase or recovery key: ")
+			x.types("correct horse\r")
+			shown += x.sees("The vault is sealed")
+			x.types("\x03")
+			x.ends(1)
+			hides(t, shown, "horse")
+			x.called(`POST /v1/vault/unlock {"by":"correct horse"}`)
+		})
+	}
+	t.Run("unlocks by a tap, or not at all where the tap was denied", func(t *testing.T) {
+		denied := begin + `{"id":"r1","kind":"unlock","user":"alice","pending":false,"decision":"denied"}` + "\n"
+		x := onTerminal(t, keySlot+denied, "vault", "unlock")
+		x.sees("Denied: opening of the vault for alice")
+		x.ends(1)
+		if strings.Contains(x.daemon.allCalls(), `"by"`) {
+			t.Error("something was typed")
+		}
+	})
 	t.Run("wants a removal confirmed, and says what remains", func(t *testing.T) {
 		tape := "> GET /v1/vault 200\n" + `{"state":"open","slots":[{"id":"s1","type":"key-file","name":"File"},{"id":"s2","type":"recovery","name":"Safe"}]}` + "\n" + begin + changedVault
 		x := onTerminal(t, tape, "vault", "slots", "remove", "File")
