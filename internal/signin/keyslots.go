@@ -75,7 +75,7 @@ type slotOpening struct {
 }
 
 // slotHolders finds the plugged keys that can be asked, and for which slot. One key is simply asked for the
-// one slot; of several, those that do not say at once that they hold a credential are left out. As in
+// one slot; of several, those that say at once that they hold no credential are left out. As in
 // holders, this request stands in their queues before they are asked.
 func (r *Request) slotHolders(ctx context.Context, slots []vault.TapSlot) ([]slotHolder, error) {
 	keys := r.seen
@@ -120,7 +120,7 @@ func (r *Request) slotHolders(ctx context.Context, slots []vault.TapSlot) ([]slo
 	return able, nil
 }
 
-// slotOn asks a key silently which of the slots it opens.
+// slotOn asks a key silently which of the slots it opens: the first of which it does not say that it has nothing.
 func (r *Request) slotOn(ctx context.Context, k fido.Key, slots []vault.TapSlot) (vault.TapSlot, bool) {
 	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
 	defer cancel()
@@ -135,7 +135,7 @@ func (r *Request) slotOn(ctx context.Context, k fido.Key, slots []vault.TapSlot)
 	}
 	for _, s := range slots {
 		args := fido.AssertArgs{RPID: s.RPID, ClientDataHash: hash[:], Allow: [][]byte{s.Credential}, Silent: true}
-		if _, err := r.e.cfg.Devices.Assert(ctx, k, args, preflightLimit); err == nil {
+		if _, err := r.e.cfg.Devices.Assert(ctx, k, args, preflightLimit); !errors.Is(err, fido.ErrNoCredential) {
 			return s, true
 		}
 	}

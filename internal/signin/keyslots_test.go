@@ -167,6 +167,28 @@ func TestKeySlotLies(t *testing.T) {
 	}, k)
 }
 
+// Some keys wait for a touch where they are asked silently: they are asked aloud.
+func TestKeySlotOfSlowKey(t *testing.T) {
+	a, b := newFakeKey("aa"), newFakeKey("bb")
+	sit(t, func(t *testing.T, d *desk) {
+		d.safe()
+		d.addSlot(a)
+		d.lock()
+		a.fail = func(op string) error {
+			if op == fido.OpAssert && a.silent == 0 {
+				a.silent++
+				time.Sleep(2 * time.Second)
+				return opError(0x2f, "FIDO_ERR_USER_ACTION_TIMEOUT")
+			}
+			return nil
+		}
+		r := d.ask(signin.Ask{Kind: signin.KindUnlock})
+		d.touch(a)
+		d.wants(r, signin.Approved)
+		d.quiet(b)
+	}, a, b)
+}
+
 func TestKeySlotWithMethod(t *testing.T) {
 	k := newFakeKey("aa")
 	sit(t, func(t *testing.T, d *desk) {
