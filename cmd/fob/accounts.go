@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -141,6 +142,9 @@ func (a *app) pinAccountCmd(verb, short string, first bool) *cobra.Command {
 		ValidArgsFunction: a.completeAccounts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, account, err := a.pickAccount(cmd.Context(), args[0])
+			if err != nil && !first {
+				return a.unpinAway(cmd.Context(), args[0], err)
+			}
 			if err != nil {
 				return err
 			}
@@ -153,6 +157,28 @@ func (a *app) pinAccountCmd(verb, short string, first bool) *cobra.Command {
 			return a.said(quoted(title(account), account.ID) + " stands among the others now.")
 		},
 	}
+}
+
+// onCardID is the form of the ids of accounts on cards.
+var onCardID = regexp.MustCompile(`^[0-9a-f]{16}-[0-9A-Za-z_-]+$`)
+
+// unpinAway unpins an account that was not found, by its id: its card need not be here for that.
+func (a *app) unpinAway(ctx context.Context, arg string, why error) error {
+	if !onCardID.MatchString(arg) {
+		if isCode(why, api.CodeNotFound) {
+			return api.Errorf(api.CodeNotFound, "no account that is here has %q in its issuer or name: if it is on a card that is away, put that card into a reader, or name the account by its id", client.Show(arg))
+		}
+		return why
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	first := false
+	if _, err := c.PatchAccount(ctx, arg, api.AccountPatch{Pinned: &first}); err != nil {
+		return err
+	}
+	return a.said(client.Show(arg) + " stands among the others now.")
 }
 
 func (a *app) deleteAccountCmd() *cobra.Command {

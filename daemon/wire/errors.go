@@ -204,6 +204,7 @@ var table = []row{
 	{codes.ErrTwins, api.CodeConflict, ""},
 	{codes.ErrWhere, api.CodeBadRequest, ""},
 	{codes.ErrTouch, api.CodeBadRequest, ""},
+	{codes.ErrPins, api.CodeConflict, ""},
 	{account.ErrNotFound, api.CodeNotFound, ""},
 	{account.ErrExists, api.CodeAccountExists, ""},
 	{account.ErrBadName, api.CodeBadRequest, ""},

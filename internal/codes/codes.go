@@ -36,6 +36,8 @@ var (
 	// ErrTooFast says that too many passwords of cards are being tried.
 	ErrTooFast = errors.New("too many passwords of cards are being tried: wait some seconds, and try again")
 	ErrTouch   = errors.New("a key or card can want a touch at each code, the vault cannot")
+	// ErrPins says that no more accounts can be pinned.
+	ErrPins = fmt.Errorf("%d accounts are pinned, and no more can be: unpin some with “fob accounts unpin”, those on cards that are away by their ids", maxPins)
 	// ErrHalf says that an account is on some of the cards that it was meant for, and could not be taken off again.
 	ErrHalf = errors.New("the account could not be written everywhere, nor taken back")
 )

@@ -440,6 +440,65 @@ func TestACardThatMoves(t *testing.T) {
 	}
 }
 
+// Only what is here can be pinned; what is pinned can be unpinned from afar.
+func TestPins(t *testing.T) {
+	d := open(t)
+	c, err := soft.New(soft.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, err := reader.Insert(c, reader.FirstPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pull)
+	all, err := d.CardList(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	on := string(all[0].ID)
+	mine, other := d.add(totp("me"), on)[0], d.add(totp("you"), on)[0]
+	vaults := d.add(totp("me"), codes.Vault)[0]
+	for id, want := range map[string]error{
+		on + "-bm9uZQ": ykoath.ErrNoAccount, "0123456789abcdef-bm9uZQ": codes.ErrNoCard, "nosuchone0": account.ErrNotFound, mine: nil, vaults: nil,
+	} {
+		for _, first := range []bool{false, true} {
+			if err := d.Pin(t.Context(), id, first); !errors.Is(err, want) {
+				t.Errorf("pin %s %t: %v", id, first, err)
+			}
+		}
+	}
+	pull()
+	if err := d.Pin(t.Context(), other, true); !errors.Is(err, codes.ErrNoCard) {
+		t.Errorf("pinned on a card that is away: %v", err)
+	}
+	if err := d.Pin(t.Context(), mine, false); err != nil {
+		t.Errorf("unpinned on a card that is away: %v", err)
+	}
+	pins := store.NewBucket[struct{}]("account-pins")
+	err = d.store.Update(t.Context(), func(tx *store.Tx) error {
+		if has, err := pins.Has(tx, []byte(mine)); has || err != nil {
+			t.Errorf("it is pinned: %t, %v", has, err)
+		}
+		for i := range 2*account.Max - 1 {
+			if err := pins.Put(tx, fmt.Appendf(nil, "0123456789abcdef-%04d", i), struct{}{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := d.add(totp("more"), codes.Vault)[0]
+	if err := d.Pin(t.Context(), id, true); !errors.Is(err, codes.ErrPins) {
+		t.Errorf("pinned beyond all bounds: %v", err)
+	}
+	if err := errors.Join(d.Pin(t.Context(), vaults, false), d.Pin(t.Context(), id, true)); err != nil {
+		t.Errorf("when one was unpinned: %v", err)
+	}
+}
+
 // What is taken back is never an account that was there before.
 func TestAnAccountThatWasThere(t *testing.T) {
 	d := open(t)

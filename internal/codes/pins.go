@@ -12,13 +12,17 @@ type pin struct{}
 
 var pins = store.NewBucket[pin]("account-pins")
 
-// maxPins bounds what is kept of accounts that are on no card any more.
+// maxPins bounds what is kept, also of accounts that are on no card any more.
 const maxPins = 2 * account.Max
 
-// Pin has an account stand before others, or no more.
+// Pin has an account that is here now stand before others, or one that was pinned, wherever it is now, no more.
 func (b *Book) Pin(ctx context.Context, id string, first bool) error {
-	if _, _, ok := splitID(id); !ok {
-		if err := b.Store.View(func(tx *store.Tx) error { _, err := account.Get(tx, id); return err }); err != nil {
+	all, err := b.pinned()
+	if err != nil {
+		return err
+	}
+	if !all[id] {
+		if err := b.here(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -29,11 +33,26 @@ func (b *Book) Pin(ctx context.Context, id string, first bool) error {
 				return err
 			}
 			if len(all) >= maxPins && !all[id] {
-				return account.ErrFull
+				return ErrPins
 			}
 		}
 		return setPin(tx, id, first)
 	})
+}
+
+// here fails unless an account is in the vault, or on a card that is in a reader and open.
+func (b *Book) here(ctx context.Context, id string) error {
+	on, raw, ok := splitID(id)
+	if !ok {
+		return b.Store.View(func(tx *store.Tx) error { _, err := account.Get(tx, id); return err })
+	}
+	found, err := b.look(ctx)
+	if err != nil {
+		return err
+	}
+	_, a, err := b.accountOn(found, on, raw)
+	clear(a.Code)
+	return err
 }
 
 // pinned gives the ids of accounts that stand first.
