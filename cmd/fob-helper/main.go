@@ -38,10 +38,10 @@ func run() error {
 		return err
 	}
 	if watch {
-		return helper.ServeWatch(os.Stdin, os.Stdout, card.ServeWatch(pcsc.Readers{}))
+		return helper.ServeWatch(os.Stdin, os.Stdout, card.ServeWatch(new(pcsc.Readers)))
 	}
 	libfido.Warm()
 	handlers := libfido.Handlers()
-	maps.Copy(handlers, card.Handlers(pcsc.Readers{}))
+	maps.Copy(handlers, card.Handlers(new(pcsc.Readers)))
 	return helper.Serve(os.Stdin, os.Stdout, handlers)
 }

@@ -23,16 +23,27 @@ const (
 )
 
 // Readers are the readers of this machine. The zero value is valid; it is safe for concurrent use.
-type Readers struct{}
+type Readers struct {
+	// spare is List's context, for the first Use that follows. One is never shared: pcscd's library locks it while a
+	// card is asked.
+	spare atomic.Pointer[scard.Context]
+}
 
 // List names the readers in which a card is, without a word to the card.
-func (Readers) List(ctx context.Context) ([]string, error) {
-	return abandoned(ctx, func() ([]string, error) {
+func (r *Readers) List(ctx context.Context) ([]string, error) {
+	return abandoned(ctx, func() (with []string, _ error) {
 		c, err := scard.EstablishContext()
 		if err != nil {
 			return nil, explain(err)
 		}
-		defer c.Release()
+		defer func() {
+			if len(with) > 0 {
+				c = r.spare.Swap(c)
+			}
+			if c != nil {
+				_ = c.Release()
+			}
+		}()
 		names, err := c.ListReaders()
 		if errors.Is(err, scard.ErrNoReadersAvailable) || len(names) == 0 && err == nil {
 			return nil, nil
@@ -47,7 +58,6 @@ func (Readers) List(ctx context.Context) ([]string, error) {
 		if err := c.GetStatusChange(states, 0); err != nil {
 			return nil, explain(err)
 		}
-		var with []string
 		for _, s := range states {
 			if s.EventState&scard.StatePresent != 0 && s.EventState&scard.StateMute == 0 {
 				with = append(with, s.Reader)
@@ -61,7 +71,7 @@ func (Readers) List(ctx context.Context) ([]string, error) {
 // that no other program can select another applet meanwhile. Then it lets the card go, as it is. A card that another
 // program uses is waited for up to 2 s; then it fails with card.ErrBusy. f may run on when Use has returned because
 // ctx ended: the process is expected to end.
-func (Readers) Use(ctx context.Context, reader string, f func(ykoath.Card) error) error {
+func (r *Readers) Use(ctx context.Context, reader string, f func(ykoath.Card) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var turn atomic.Int32
@@ -72,7 +82,7 @@ func (Readers) Use(ctx context.Context, reader string, f func(ykoath.Card) error
 	})
 	defer late.Stop()
 	_, err := abandoned(ctx, func() (struct{}, error) {
-		return struct{}{}, use(ctx, reader, func(c ykoath.Card) error {
+		return struct{}{}, r.use(ctx, reader, func(c ykoath.Card) error {
 			if !turn.CompareAndSwap(waiting, ours) {
 				return card.ErrBusy
 			}
@@ -85,17 +95,24 @@ func (Readers) Use(ctx context.Context, reader string, f func(ykoath.Card) error
 	return err
 }
 
-// begin begins a transaction on a card that is ready for APDUs: while it is being reset it has no protocol.
-func begin(h *scard.Card) error {
-	if err := h.BeginTransaction(); err != nil {
-		return err
-	}
-	now, err := h.Status()
-	if err == nil && now.ActiveProtocol != h.ActiveProtocol() {
-		err = scard.ErrProtoMismatch
-	}
-	if err != nil {
-		_ = h.EndTransaction(scard.LeaveCard)
+// anew connects to the card again, and begins a transaction on it when it is ready for APDUs: while it is being reset
+// it has no protocol. err is what went wrong before.
+func anew(ctx context.Context, h *scard.Card, err error) error {
+	for (errors.Is(err, scard.ErrResetCard) || passing(err)) && ctx.Err() == nil {
+		time.Sleep(again)
+		if err = h.Reconnect(scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1, scard.LeaveCard); err != nil {
+			continue
+		}
+		if err = h.BeginTransaction(); err != nil {
+			continue
+		}
+		var now *scard.CardStatus
+		if now, err = h.Status(); err == nil && now.ActiveProtocol != h.ActiveProtocol() {
+			err = scard.ErrProtoMismatch
+		}
+		if err != nil {
+			_ = h.EndTransaction(scard.LeaveCard)
+		}
 	}
 	return err
 }
@@ -112,10 +129,13 @@ const (
 	tooLate // nobody waits any more
 )
 
-func use(ctx context.Context, reader string, f func(ykoath.Card) error) error {
-	c, err := scard.EstablishContext()
-	if err != nil {
-		return explain(err)
+func (r *Readers) use(ctx context.Context, reader string, f func(ykoath.Card) error) error {
+	c := r.spare.Swap(nil)
+	if c == nil {
+		var err error
+		if c, err = scard.EstablishContext(); err != nil {
+			return explain(err)
+		}
 	}
 	defer c.Release()
 	h, err := c.Connect(reader, scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
@@ -127,19 +147,11 @@ func use(ctx context.Context, reader string, f func(ykoath.Card) error) error {
 		return explain(err)
 	}
 	defer h.Disconnect(scard.LeaveCard)
-	err = begin(h)
-	for (errors.Is(err, scard.ErrResetCard) || passing(err)) && ctx.Err() == nil {
-		time.Sleep(again)
-		// Another program has reset the card: connecting anew mends it.
-		if err = h.Reconnect(scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1, scard.LeaveCard); err == nil {
-			err = begin(h)
-		}
-	}
-	if err != nil {
+	if err := anew(ctx, h, h.BeginTransaction()); err != nil {
 		return explain(err)
 	}
 	defer h.EndTransaction(scard.LeaveCard)
-	return f(held{h})
+	return f(&held{card: h})
 }
 
 // abandoned runs f, and leaves it alone when ctx ends.
@@ -163,13 +175,24 @@ func abandoned[T any](ctx context.Context, f func() (T, error)) (T, error) {
 }
 
 // held is a card in a transaction.
-type held struct{ card *scard.Card }
+type held struct {
+	card   *scard.Card
+	spoken bool // it had an instruction
+}
 
-func (h held) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
+func (h *held) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	b, err := h.card.Transmit(apdu)
+	if !h.spoken && (errors.Is(err, scard.ErrResetCard) || passing(err)) {
+		// Another program's reset was still under way: the card has heard nothing.
+		_ = h.card.EndTransaction(scard.LeaveCard)
+		if err = anew(ctx, h.card, err); err == nil {
+			b, err = h.card.Transmit(apdu)
+		}
+	}
+	h.spoken = true
 	if err == nil && len(b) == 0 {
 		return nil, card.ErrGone // as some drivers say it
 	}

@@ -44,7 +44,7 @@ func insert(t *testing.T, port int, o card.Options) (*card.Card, func()) {
 
 // use selects the applet in a reader.
 func use(t *testing.T, name string, f func(*ykoath.Session) error) error {
-	return pcsc.Readers{}.Use(t.Context(), name, func(c ykoath.Card) error {
+	return new(pcsc.Readers).Use(t.Context(), name, func(c ykoath.Card) error {
 		s, err := ykoath.Select(t.Context(), c)
 		if err != nil {
 			return err
@@ -58,7 +58,7 @@ func seed() *secret.Secret { return secret.New([]byte("12345678901234567890")) }
 func TestTwoCards(t *testing.T) {
 	_, pull := insert(t, reader.FirstPort, card.Options{})
 	insert(t, reader.SecondPort, card.Options{Version: [3]byte{1, 0, 0}})
-	names, err := pcsc.Readers{}.List(t.Context())
+	names, err := new(pcsc.Readers).List(t.Context())
 	if err != nil || len(names) != 2 || names[0] != reader.First || names[1] != reader.Second {
 		t.Fatalf("the readers are %v, %v", names, err)
 	}
@@ -81,7 +81,7 @@ func TestTwoCards(t *testing.T) {
 		}
 	}
 	pull()
-	if names, err = (pcsc.Readers{}).List(t.Context()); err != nil || len(names) != 1 || names[0] != reader.Second {
+	if names, err = new(pcsc.Readers).List(t.Context()); err != nil || len(names) != 1 || names[0] != reader.Second {
 		t.Errorf("then the readers are %v, %v", names, err)
 	}
 	if err := use(t, reader.First, func(*ykoath.Session) error { return nil }); !errors.Is(err, fobcard.ErrGone) {
@@ -89,6 +89,39 @@ func TestTwoCards(t *testing.T) {
 	}
 	if err := use(t, "another", func(*ykoath.Session) error { return nil }); !errors.Is(err, fobcard.ErrGone) {
 		t.Errorf("of a reader that is not there: %v", err)
+	}
+}
+
+// What List leaves to the first Use is no other's: a card that says nothing would hold that up.
+func TestOneContextEach(t *testing.T) {
+	silent, _ := insert(t, reader.FirstPort, card.Options{})
+	insert(t, reader.SecondPort, card.Options{})
+	r := new(pcsc.Readers)
+	if names, err := r.List(t.Context()); err != nil || len(names) != 2 {
+		t.Fatalf("the readers are %v, %v", names, err)
+	}
+	silent.SetFault(card.FaultMute, 0)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	asked, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- r.Use(ctx, reader.First, func(c ykoath.Card) error {
+			close(asked)
+			_, err := ykoath.Select(ctx, c)
+			return err
+		})
+	}()
+	<-asked
+	for range 2 {
+		start := time.Now()
+		err := r.Use(t.Context(), reader.Second, func(c ykoath.Card) error { _, err := ykoath.Select(t.Context(), c); return err })
+		if d := time.Since(start); err != nil || d > time.Second {
+			t.Errorf("after %v: %v", d, err)
+		}
+	}
+	giveUp()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the silent card: %v", err)
 	}
 }
 
@@ -186,7 +219,7 @@ func TestTouchAndGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	calculate := func(ctx context.Context) error {
-		return pcsc.Readers{}.Use(ctx, reader.First, func(card ykoath.Card) error {
+		return new(pcsc.Readers).Use(ctx, reader.First, func(card ykoath.Card) error {
 			s, err := ykoath.Select(ctx, card)
 			if err != nil {
 				return err

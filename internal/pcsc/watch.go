@@ -31,7 +31,7 @@ const (
 // gives an error that wraps a sentinel of package card while they cannot be seen: the service is tried again without
 // end. It connects to no card. tell is called from one goroutine at a time; it may still be called once when Watch has
 // returned because ctx ended.
-func (Readers) Watch(ctx context.Context, tell func([]card.Reader, error) error) error {
+func (*Readers) Watch(ctx context.Context, tell func([]card.Reader, error) error) error {
 	_, err := abandoned(ctx, func() (struct{}, error) {
 		return struct{}{}, (&watcher{tell: tell}).run(ctx)
 	})

@@ -59,7 +59,7 @@ func watch(t *testing.T) func(want string) time.Time {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		ended <- pcsc.Readers{}.Watch(ctx, func(readers []fobcard.Reader, err error) error {
+		ended <- new(pcsc.Readers).Watch(ctx, func(readers []fobcard.Reader, err error) error {
 			all <- told{seen(readers, err), time.Now()}
 			return nil
 		})
@@ -163,7 +163,7 @@ func TestWatchOfACardThatAProgramHasForItself(t *testing.T) {
 // With or without a service: what tell says ends it.
 func TestWatchEndsWithWhatTellSays(t *testing.T) {
 	enough := errors.New("enough")
-	if err := (pcsc.Readers{}).Watch(t.Context(), func([]fobcard.Reader, error) error { return enough }); !errors.Is(err, enough) {
+	if err := new(pcsc.Readers).Watch(t.Context(), func([]fobcard.Reader, error) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("it ended with %v", err)
 	}
 }
