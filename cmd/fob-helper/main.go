@@ -41,6 +41,7 @@ func run() error {
 		return helper.ServeWatch(os.Stdin, os.Stdout, card.ServeWatch(new(pcsc.Readers)))
 	}
 	libfido.Warm()
+	card.Warm()
 	handlers := libfido.Handlers()
 	maps.Copy(handlers, card.Handlers(new(pcsc.Readers)))
 	return helper.Serve(os.Stdin, os.Stdout, handlers)

@@ -137,7 +137,7 @@ func (r *Readers) use(ctx context.Context, reader string, f func(ykoath.Card) er
 			return explain(err)
 		}
 	}
-	defer c.Release()
+	defer func() { go c.Release() }() // the card is let go before; nothing waits for this
 	h, err := c.Connect(reader, scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
 	for passing(err) && ctx.Err() == nil {
 		time.Sleep(again)
