@@ -108,6 +108,7 @@ type New struct {
 // What the operations take.
 type (
 	listArgs struct {
+		Readers  []string      `json:"readers,omitempty"` // to be asked; none: all
 		Accounts bool          `json:"accounts,omitempty"`
 		Now      int64         `json:"now,omitempty"`  // Unix time
 		Keys     map[ID][]byte `json:"keys,omitempty"` // of cards with a password

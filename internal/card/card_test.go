@@ -93,7 +93,7 @@ func codes(t *testing.T, cards *card.Cards, c card.Target, now time.Time) ([]car
 	if c.Key != nil {
 		keys[c.ID] = secret.New(c.Key)
 	}
-	all, err := cards.Codes(t.Context(), keys, now)
+	all, err := cards.Codes(t.Context(), nil, keys, now)
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +345,7 @@ func (p inProcess) Run(ctx context.Context, c helper.Call, result any) error {
 // What cards say fits into an answer, however many they are and however much they say.
 func TestHostileCards(t *testing.T) {
 	cards := card.NewCards(inProcess(card.Handlers(hostile{})))
-	all, err := cards.Codes(t.Context(), nil, time.Unix(59, 0))
+	all, err := cards.Codes(t.Context(), nil, nil, time.Unix(59, 0))
 	if err != nil || len(all) != 32 {
 		t.Fatalf("%d cards, %v", len(all), err)
 	}

@@ -44,10 +44,11 @@ const maxReaders = 32
 // List asks the card in each reader what it is.
 func (c *Cards) List(ctx context.Context) ([]Found, error) { return c.list(ctx, listArgs{}) }
 
-// Codes is List with the accounts of each card, and the codes of now that it gives without more. keys open cards that
-// have a password; one without its key is listed with ykoath.ErrLocked as its trouble.
-func (c *Cards) Codes(ctx context.Context, keys map[ID]*secret.Secret, now time.Time) ([]Found, error) {
-	a := listArgs{Accounts: true, Now: now.Unix(), Keys: map[ID][]byte{}}
+// Codes is List with the accounts of each card, and the codes of now that it gives without more; where readers are
+// named, of the cards that were seen in them alone. keys open cards that have a password; one without its key is listed
+// with ykoath.ErrLocked as its trouble.
+func (c *Cards) Codes(ctx context.Context, readers []string, keys map[ID]*secret.Secret, now time.Time) ([]Found, error) {
+	a := listArgs{Readers: readers, Accounts: true, Now: now.Unix(), Keys: map[ID][]byte{}}
 	for id, key := range keys {
 		a.Keys[id] = key.Reveal()
 	}
@@ -70,16 +71,17 @@ func (c *Cards) list(ctx context.Context, a listArgs) ([]Found, error) {
 			f.Accounts[i].name()
 		}
 	}
-	c.met(all)
+	c.met(a.Readers, all)
 	return all, nil
 }
 
-// met notes which cards answer again, which have fallen silent, and why a card is busy where that is known.
-func (c *Cards) met(all []Found) {
+// met notes which cards answer again, which have fallen silent, and why a card is busy where that is known. asked are
+// the readers whose cards were asked; none: all.
+func (c *Cards) met(asked []string, all []Found) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.left, func(reader string, _ error) bool {
-		return !slices.ContainsFunc(all, func(f Found) bool { return f.Reader == reader && f.Why() == ErrBusy })
+		return (len(asked) == 0 || slices.Contains(asked, reader)) && !slices.ContainsFunc(all, func(f Found) bool { return f.Reader == reader && f.Why() == ErrBusy })
 	})
 	for i, f := range all {
 		switch f.Why() {

@@ -102,11 +102,14 @@ func locked[A targeted, R any](c Connector, f func(context.Context, *ykoath.Sess
 	})
 }
 
-// list asks every card what it is, all at once. One that does not say is listed with its trouble.
+// list asks the cards what they are, all at once. One that does not say is listed with its trouble.
 func list(ctx context.Context, c Connector, a listArgs) ([]Found, error) {
-	names, err := c.List(ctx)
-	if err != nil {
-		return nil, report(err)
+	names := a.Readers
+	if len(names) == 0 {
+		var err error
+		if names, err = c.List(ctx); err != nil {
+			return nil, report(err)
+		}
 	}
 	found := make([]Found, len(names))
 	var all sync.WaitGroup

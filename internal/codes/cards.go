@@ -61,13 +61,7 @@ func (b *Book) CardList(ctx context.Context) ([]Card, error) {
 
 // look asks all cards for their accounts, with the keys that are known.
 func (b *Book) look(ctx context.Context) ([]card.Found, error) {
-	keys := b.knownKeys()
-	defer func() {
-		for _, k := range keys {
-			k.Wipe()
-		}
-	}()
-	found, err := b.Cards.Codes(ctx, keys, b.Now())
+	found, err := b.ask(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +80,46 @@ func (b *Book) look(ctx context.Context) ([]card.Found, error) {
 		}
 	}
 	return found, nil
+}
+
+// lookFor is look for a few cards: they alone are asked where each is in the reader in which it was last, so that no
+// other one is waited for.
+func (b *Book) lookFor(ctx context.Context, ids ...card.ID) ([]card.Found, error) {
+	var readers []string
+	b.mu.Lock()
+	for _, id := range ids {
+		if reader, ok := b.seen[id]; ok {
+			readers = append(readers, reader)
+		}
+	}
+	b.mu.Unlock()
+	if len(readers) == 0 || len(readers) < len(ids) {
+		return b.look(ctx)
+	}
+	found, err := b.ask(ctx, readers)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(found, func(f card.Found) bool { return f.ID == id }) {
+			for _, f := range found {
+				wipeAccounts(f)
+			}
+			return b.look(ctx)
+		}
+	}
+	return found, nil
+}
+
+// ask asks the cards in readers, or all for none, for their accounts, with the keys that are known.
+func (b *Book) ask(ctx context.Context, readers []string) ([]card.Found, error) {
+	keys := b.knownKeys()
+	defer func() {
+		for _, k := range keys {
+			k.Wipe()
+		}
+	}()
+	return b.Cards.Codes(ctx, readers, keys, b.Now())
 }
 
 // silent reports whether a card said nothing, not even what it is.

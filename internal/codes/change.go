@@ -117,7 +117,13 @@ func (b *Book) Add(ctx context.Context, n New, on []string) (ids []string, err e
 
 // freeOn fails unless every card among places is there and open, and has no account of the id raw.
 func (b *Book) freeOn(ctx context.Context, raw string, places []string) error {
-	found, err := b.look(ctx)
+	var ids []card.ID
+	for _, place := range places {
+		if isCard(place) {
+			ids = append(ids, card.ID(place))
+		}
+	}
+	found, err := b.lookFor(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -236,7 +242,7 @@ func (b *Book) Rename(ctx context.Context, id, issuer, name string) (string, err
 			return b.Note(tx, kindRenameAccount, "renamed "+Account{Issuer: was.Issuer, Name: was.Name}.Title()+" to "+to)
 		})
 	}
-	found, err := b.look(ctx)
+	found, err := b.lookFor(ctx, on)
 	if err != nil {
 		return "", err
 	}

@@ -346,7 +346,7 @@ func (b *Book) Code(ctx context.Context, id string, waiting func(Account)) (Acco
 }
 
 func (b *Book) cardCode(ctx context.Context, on card.ID, raw []byte, waiting func(Account)) (Account, error) {
-	found, err := b.look(ctx)
+	found, err := b.lookFor(ctx, on)
 	if err != nil {
 		return Account{}, err
 	}

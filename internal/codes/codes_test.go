@@ -540,6 +540,37 @@ func TestTwins(t *testing.T) {
 	}
 }
 
+// One account's code, and an add onto named cards, wait for no other card.
+func TestOnlyTheCardThatIsMeant(t *testing.T) {
+	d := open(t)
+	_, good := d.insert(reader.FirstPort, soft.Options{})
+	id := d.add(totp("me"), good)[0]
+	other, silent := d.insert(reader.SecondPort, soft.Options{})
+	other.SetFault(soft.FaultMute, 0)
+	quick := func(what string, do func() error) {
+		t.Helper()
+		start := time.Now()
+		if err := do(); err != nil || time.Since(start) > time.Second {
+			t.Errorf("%s, after %v: %v", what, time.Since(start), err)
+		}
+	}
+	quick("a code", func() error {
+		a, err := d.Code(t.Context(), id, nil)
+		if err == nil && string(a.Code.Reveal()) != "94287082" {
+			t.Errorf("the code is %q", a.Code.Reveal())
+		}
+		return err
+	})
+	quick("an add", func() error { _, err := d.Add(t.Context(), totp("you"), []string{good}); return err })
+	quick("a pin", func() error { return d.Pin(t.Context(), id, true) })
+	quick("a rename", func() error { _, err := d.Rename(t.Context(), id, "Site", "them"); return err })
+	if _, err := d.Add(t.Context(), totp("you"), []string{silent}); !errors.Is(err, card.ErrMute) {
+		t.Errorf("onto the silent card: %v", err)
+	}
+	quick("then another add", func() error { _, err := d.Add(t.Context(), totp("us"), []string{good}); return err })
+	quick("a listing that knows who is silent", func() error { _, err := d.List(t.Context(), ""); return err })
+}
+
 // leaver is a Runner whose client leaves as soon as an operation of the name is done.
 type leaver struct {
 	card.Runner

@@ -46,7 +46,7 @@ func (b *Book) here(ctx context.Context, id string) error {
 	if !ok {
 		return b.Store.View(func(tx *store.Tx) error { _, err := account.Get(tx, id); return err })
 	}
-	found, err := b.look(ctx)
+	found, err := b.lookFor(ctx, on)
 	if err != nil {
 		return err
 	}
