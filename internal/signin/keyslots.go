@@ -211,7 +211,7 @@ func (r *Request) canAddKeySlot() error {
 	case a.LockAfter < vault.MinLockAfter || a.LockAfter > vault.MaxLockAfter:
 		return badRequest("the vault locks by itself after %v at least and %v at most", vault.MinLockAfter, vault.MaxLockAfter)
 	}
-	if err := r.e.cfg.Vault.MayAddTap(); err != nil {
+	if err := r.e.cfg.Vault.MayAddTap(a.Name); err != nil {
 		return err
 	}
 	_, err := r.e.plugged(r.ask.KeyID)

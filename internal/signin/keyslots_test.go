@@ -302,6 +302,13 @@ func TestKeySlotRefuses(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+		for _, name := range []string{" ", "Blue ", "a\u202eb", strings.Repeat("x", vault.MaxName+1)} { // before anybody touches anything
+			ask := keySlot(k)
+			ask.Vault.Name = name
+			if _, err := d.Begin(t.Context(), d.me, ask); !errors.Is(err, vault.ErrBadName) {
+				t.Errorf("a slot named %q: %v", name, err)
+			}
+		}
 		d.lock()
 		if _, err := d.Begin(t.Context(), d.me, keySlot(k)); !errors.Is(err, vault.ErrSealed) {
 			t.Errorf("sealed: %v", err)

@@ -153,9 +153,14 @@ func (v *Vault) PrepareChange(ctx context.Context, id string, passphrase *secret
 	}}, nil
 }
 
-// MayAddTap fails where a slot for a security key could not be added, before somebody touches one: with
-// ErrSealed, ErrTooMany, and ErrNoRecovery.
-func (v *Vault) MayAddTap() error {
+// MayAddTap fails where a slot for a security key could not be added under a name, before somebody touches one:
+// with ErrBadName, ErrSealed, ErrTooMany, and ErrNoRecovery.
+func (v *Vault) MayAddTap(name string) error {
+	if name != "" {
+		if err := checkName(name); err != nil {
+			return err
+		}
+	}
 	data, recs, err := v.loadOpen()
 	if err != nil {
 		return err

@@ -73,12 +73,12 @@ func TestTap(t *testing.T) {
 		if _, err := r.PrepareAdd(t.Context(), tapSpec(1)); !errors.Is(err, vault.ErrNoRecovery) {
 			t.Errorf("without: %v", err)
 		}
-		if err := r.MayAddTap(); !errors.Is(err, vault.ErrNoRecovery) {
+		if err := r.MayAddTap("Blue"); !errors.Is(err, vault.ErrNoRecovery) {
 			t.Errorf("without: %v", err)
 		}
 		recovery, opens := r.add(vault.SlotSpec{Type: vault.TypeRecovery})
 		want := dataKey(t, r.Vault)
-		if err := r.MayAddTap(); err != nil {
+		if err := r.MayAddTap("Blue"); err != nil {
 			t.Error(err)
 		}
 		id, _ := r.add(tapSpec(1))
