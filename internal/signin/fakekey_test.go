@@ -162,6 +162,9 @@ func (f *fakeKeys) Run(ctx context.Context, c helper.Call, result any) error {
 		if a.Silent {
 			k.silent++
 			time.Sleep(k.answer)
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("%w: %w", err, opError(0x2d, "FIDO_ERR_KEEPALIVE_CANCEL"))
+			}
 		} else {
 			if err := checkPIN(a.PIN); err != nil {
 				return err

@@ -121,25 +121,32 @@ func (r *Request) slotHolders(ctx context.Context, slots []vault.TapSlot) ([]slo
 }
 
 // slotOn asks a key silently which of the slots it opens: the first of which it does not say that it has nothing.
+// One that says neither within preflightLimit is asked aloud.
 func (r *Request) slotOn(ctx context.Context, k fido.Key, slots []vault.TapSlot) (vault.TapSlot, bool) {
-	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
-	defer cancel()
-	done, err := r.e.turns.exclusive(ctx, k.ID)
-	if err != nil {
-		return vault.TapSlot{}, false
-	}
-	defer done()
-	_, hash, err := r.clientData(policy.None, "")
-	if err != nil {
-		return vault.TapSlot{}, false
-	}
 	for _, s := range slots {
-		args := fido.AssertArgs{RPID: s.RPID, ClientDataHash: hash[:], Allow: [][]byte{s.Credential}, Silent: true}
-		if _, err := r.e.cfg.Devices.Assert(ctx, k, args, preflightLimit); !errors.Is(err, fido.ErrNoCredential) {
+		if err := r.asksSlot(ctx, k, s); !errors.Is(err, fido.ErrNoCredential) {
 			return s, true
 		}
 	}
 	return vault.TapSlot{}, false
+}
+
+// asksSlot asks a key silently for one slot's credential, as asks does for a method's.
+func (r *Request) asksSlot(ctx context.Context, k fido.Key, s vault.TapSlot) error {
+	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
+	defer cancel()
+	done, err := r.e.turns.exclusive(ctx, k.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, hash, err := r.clientData(policy.None, "")
+	if err != nil {
+		return err
+	}
+	args := fido.AssertArgs{RPID: s.RPID, ClientDataHash: hash[:], Allow: [][]byte{s.Credential}, Silent: true}
+	_, err = r.e.cfg.Devices.Assert(ctx, k, args, preflightLimit)
+	return err
 }
 
 // tapToOpen makes one key blink, and finds out whether what it gives opens its slot.

@@ -338,3 +338,35 @@ func TestKeySlotRefuses(t *testing.T) {
 		d.quiet(k)
 	}, k)
 }
+
+func TestKeySlotAmongMany(t *testing.T) {
+	var keys []*fakeKey
+	for _, id := range []string{"aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"} {
+		keys = append(keys, newFakeKey(id))
+	}
+	last := keys[len(keys)-1]
+	sit(t, func(t *testing.T, d *desk) {
+		d.safe()
+		for _, k := range keys {
+			time.Sleep(time.Second) // the last is the youngest
+			d.addSlot(k)
+		}
+		d.lock()
+
+		// Each question takes a key its time, and there is one for each slot.
+		last.answer = 200 * time.Millisecond
+		r := d.ask(signin.Ask{Kind: signin.KindUnlock, KeyID: last.id})
+		time.Sleep(5 * time.Second)
+		d.touch(last)
+		d.wants(r, signin.Approved)
+
+		// One that says nothing is asked once, and then aloud.
+		d.lock()
+		last.answer, last.silent = 2*time.Second, 0
+		r = d.ask(signin.Ask{Kind: signin.KindUnlock, KeyID: last.id})
+		d.touch(last)
+		if v := d.wants(r, signin.Cancelled); !errors.Is(v.Err, signin.ErrKeyNoSlot) || last.silent != 1 {
+			t.Errorf("a key that says nothing: %v, asked %d times", v.Err, last.silent)
+		}
+	}, keys...)
+}
