@@ -274,6 +274,9 @@ func (r *Request) makeKeySlot(ctx context.Context, k fido.Key) (t vault.Tap, giv
 	if !info.SupportsHMACSecret() {
 		return t, nil, fmt.Errorf("%s: %w: take another one", k.Name, fido.ErrNoHMACSecret)
 	}
+	if r.ask.Vault.Verify && !info.HasUV() && !info.HasPIN() {
+		return t, nil, fmt.Errorf("%s: %w: set one with “fob keys set-pin”", k.Name, fido.ErrPINNotSet)
+	}
 	slots, err := r.e.cfg.Vault.TapSlots()
 	if err != nil {
 		return t, nil, err

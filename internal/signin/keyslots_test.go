@@ -288,6 +288,11 @@ func TestKeySlotRefuses(t *testing.T) {
 		if v := d.wants(d.ask(keySlot(plain)), signin.Cancelled); !errors.Is(v.Err, fido.ErrNoHMACSecret) {
 			t.Errorf("a key without hmac-secret: %v", v.Err)
 		}
+		verify := keySlot(k)
+		verify.Vault.Verify = true
+		if v := d.wants(d.ask(verify), signin.Cancelled); !errors.Is(v.Err, fido.ErrPINNotSet) { // before it is touched
+			t.Errorf("a key without a PIN that is to verify its user: %v", v.Err)
+		}
 		for name, spoil := range map[string]func(*signin.Ask){
 			"locks too soon":          func(a *signin.Ask) { a.Vault.LockAfter = time.Second },
 			"locks too late":          func(a *signin.Ask) { a.Vault.LockAfter = 25 * time.Hour },
