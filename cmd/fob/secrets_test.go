@@ -121,6 +121,16 @@ func TestTypedSecrets(t *testing.T) {
 			t.Error("something was typed")
 		}
 	})
+	t.Run("unlocks by what is typed, while no tap may be asked for", func(t *testing.T) {
+		tape := "> POST /v1/vault/unlock 423\n" + `{"error":{"code":"sealed","message":"the vault is sealed"}}` + "\n" +
+			"> GET /v1/vault 200\n" + `{"state":"sealed","slots":[{"id":"s1","type":"passphrase","name":"Mine"},{"id":"s2","type":"security-key","name":"Blue"}]}` + "\n" +
+			"> POST /v1/requests 429\n" + `{"error":{"code":"throttled","message":"such a request was denied a moment ago: wait 19 seconds"}}` + "\n"
+		x := onTerminal(t, tape, "vault", "unlock")
+		x.sees("Such a request was denied a moment ago: wait 19 seconds\\.\r\n")
+		x.sees("Passphrase or recovery key: ")
+		x.types("\x03")
+		x.ends(1)
+	})
 	t.Run("wants a removal confirmed, and says what remains", func(t *testing.T) {
 		tape := "> GET /v1/vault 200\n" + `{"state":"open","slots":[{"id":"s1","type":"key-file","name":"File"},{"id":"s2","type":"recovery","name":"Safe"}]}` + "\n" + begin + changedVault
 		x := onTerminal(t, tape, "vault", "slots", "remove", "File")

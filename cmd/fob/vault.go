@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -199,8 +200,8 @@ func (a *app) unlock(ctx context.Context, c *client.Client, typed bool, g given)
 	return err
 }
 
-// unlockByTap waits for a tap where a security key has a slot. Where none that does is plugged in, and
-// something can be typed instead, it says so, and tapped is false.
+// unlockByTap waits for a tap where a security key has a slot. Where none that does is plugged in, or none may
+// be asked for now, and something can be typed instead, it says so, and tapped is false.
 func (a *app) unlockByTap(ctx context.Context, c *client.Client, g given) (tapped bool, err error) {
 	v, err := c.Vault(ctx)
 	if err != nil {
@@ -210,7 +211,7 @@ func (a *app) unlockByTap(ctx context.Context, c *client.Client, g given) (tappe
 		return false, nil
 	}
 	stream, f, err := a.follow(ctx, api.BeginRequest{Kind: api.KindUnlock}, g)
-	if isCode(err, api.CodeNoKey) && haveTerminal() {
+	if refused, ok := errors.AsType[*api.Error](err); ok && refused.Code != api.CodeForbidden && haveTerminal() {
 		fmt.Fprintln(a.stderr, sentence(err.Error()))
 		return false, nil
 	}
