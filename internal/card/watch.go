@@ -77,11 +77,13 @@ const (
 	firstPause = 250 * time.Millisecond
 	mostPause  = 30 * time.Second
 	steady     = 10 * time.Second
+	// blind is how long what was seen last is told on without a helper.
+	blind = time.Second
 	// viewsBehind is how many views a follower may be behind before it is dropped.
 	viewsBehind = 64
 )
 
-// errWatch is told where the helper fails before it has said anything.
+// errWatch is told where the helper fails before it has said anything, and while it is long until the next.
 var errWatch = fmt.Errorf("%w and sees no readers: it is started again by itself. Why it failed is in fobd's log", ErrHelper)
 
 // Watch tells its followers which readers and cards there are. Its helper runs only while somebody follows, and some
@@ -218,11 +220,11 @@ func (w *Watch) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !said {
-			w.tell(ctx, View{Err: errWatch})
-		}
 		if time.Since(began) > steady {
 			pause = firstPause
+		}
+		if !said || pause > blind {
+			w.tell(ctx, View{Err: errWatch})
 		}
 		w.log.Warn("the helper that watches readers failed and is started again", slog.Any("error", err), slog.Duration("after", pause))
 		select {

@@ -164,6 +164,29 @@ func TestWatchOutlivesItsHelper(t *testing.T) {
 	})
 }
 
+func TestWatchKnowsWhenItSeesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, run := newFakeWatch(t)
+		f := w.Follow()
+		for range 10 { // each says what it sees, and crashes
+			run.news <- `{"readers":[{"name":"x"}]}`
+			run.ends <- errors.New("it crashed")
+		}
+		synctest.Wait()
+		var last string
+		for got := next(f); got != "nothing"; got = next(f) {
+			last = got
+		}
+		if !strings.Contains(last, "it is started again") {
+			t.Errorf("while none runs it tells %q", last)
+		}
+		run.news <- `{"readers":[{"name":"x"}]}`
+		if got := next(f); got != "[{x false false false}]" {
+			t.Errorf("of the next it tells %q", got)
+		}
+	})
+}
+
 func TestWatchDropsWhoIsTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, run := newFakeWatch(t)
