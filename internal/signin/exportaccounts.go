@@ -84,6 +84,9 @@ func (r *Request) exportAccounts() (outcome, error) {
 	lines := exportLines(r.ask.Accounts.titles)
 	more, last := lines[:len(lines)-1], lines[len(lines)-1]
 	out, err := r.approved(w, last, func(tx *store.Tx) error {
+		if err := r.e.unsealed(); err != nil {
+			return err
+		}
 		for i := range r.ask.Accounts.IDs {
 			if _, err := r.exportedAccount(tx, i, false); err != nil {
 				return err

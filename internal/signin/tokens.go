@@ -209,11 +209,17 @@ func (r *Request) canExport() error {
 // exportTokens hands all tokens with their seeds to whoever began the request.
 func (r *Request) exportTokens() (outcome, error) {
 	r.touchFor("to approve: %s", r.subject())
-	out, err := r.approved(r.byStrongest(), "handed out all tokens with their seeds", nil)
+	out, err := r.approved(r.byStrongest(), "handed out all tokens with their seeds", func(*store.Tx) error { return r.e.unsealed() })
 	if err == nil {
 		r.yieldTo(Yield{Tokens: r.e.exported()})
 	}
 	return out, err
+}
+
+// unsealed fails where the vault was locked meanwhile: then there is nothing to hand out.
+func (e *Engine) unsealed() error {
+	_, err := e.cfg.Vault.Sealer(token.Purpose)
+	return err
 }
 
 // Exported is a token with what an export needs to bring it elsewhere.
