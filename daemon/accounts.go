@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"fmt"
+
 	"github.com/fobproject/fob/internal/account"
 	"github.com/fobproject/fob/internal/signin"
 	"github.com/fobproject/fob/internal/store"
@@ -44,6 +46,28 @@ func accountsOf(v *vault.Vault) func(*store.Tx, []string, bool) ([]signin.Accoun
 		}
 		return out, nil
 	}
+}
+
+// accountsOpen makes sure that a restored vault opens the seeds of all its accounts.
+func accountsOpen(tx *store.Tx, opens func(purpose string) (func(name, sealed []byte) bool, error)) error {
+	open, err := opens(account.Purpose)
+	if err != nil {
+		return err
+	}
+	all, err := account.List(tx)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		sealed, err := account.Sealed(tx, a.ID)
+		if err != nil {
+			return err
+		}
+		if !open([]byte(a.ID), sealed) {
+			return fmt.Errorf("%w: the secret of the account %s does not open", store.ErrBadCopy, a.ID)
+		}
+	}
+	return nil
 }
 
 // chosen gives the accounts with these ids, or all without any.

@@ -224,8 +224,8 @@ func (d *Daemon) open(config File, owner signin.Person) error {
 	d.engine, err = signin.New(signin.Config{
 		Store: d.store, System: d.o.System, Owner: mine, Standing: d.standing(), Vault: d.vault,
 		Users: users, Person: person, People: everybody, Groups: nss.Lookup{}.GroupsOf, Policy: d.policies.current(), Reported: d.reported, OwnAddress: ownAddress,
-		Accounts: accounts,
-		Devices:  fido.NewDevices(d.pool),
+		Accounts: accounts, AccountsOpen: accountsOpen,
+		Devices: fido.NewDevices(d.pool),
 		Discover: func() ([]fido.Key, []fido.Problem, error) {
 			return fido.Discover("/sys", "/dev", config.Keys)
 		},

@@ -196,8 +196,8 @@ func (a *app) restoreCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Restore a backup into a daemon that has nothing yet",
-		Long: `Restore a backup into a daemon that has neither sign-in methods nor tokens: all
-of it or nothing. Its passphrase is asked for. Codes of before are not accepted
+		Long: `Restore a backup into a daemon that has no sign-in methods, tokens or accounts:
+all of it or nothing. Its passphrase is asked for. Codes of before are not accepted
 again: tokens that count presses must be brought back into step with fob methods
 resync.`,
 		Example: "  fob vault restore fob.age",
@@ -223,7 +223,7 @@ resync.`,
 			if err == nil {
 				var done api.Restored
 				if done, err = restore(cmd.Context(), c, lines); err == nil {
-					return a.printRestored(done)
+					return a.printRestored(cmd.Context(), c, done)
 				}
 			}
 			if refused, ok := errors.AsType[*backupError](err); ok {
@@ -236,16 +236,27 @@ resync.`,
 	return cmd
 }
 
-func (a *app) printRestored(r api.Restored) error {
+func (a *app) printRestored(ctx context.Context, c *client.Client, r api.Restored) error {
 	if a.json {
 		return a.printJSON(r)
 	}
-	_, err := fmt.Fprintf(a.out, "Restored the backup of %s: %s, %s.\n", when(r.Made), plural(r.Methods, "sign-in method", "sign-in methods"), tokensText(r.Tokens))
+	accounts := ""
+	if r.Accounts > 0 {
+		accounts = ", " + plural(r.Accounts, "account", "accounts")
+	}
+	_, err := fmt.Fprintf(a.out, "Restored the backup of %s: %s, %s%s.\n", when(r.Made), plural(r.Methods, "sign-in method", "sign-in methods"), tokensText(r.Tokens), accounts)
 	if err == nil && r.Tokens > 0 {
 		_, err = fmt.Fprintln(a.out, "Tokens that count presses must be brought back into step: fob methods resync METHOD")
 	}
 	if err == nil && r.CodesEnded > 0 {
 		_, err = fmt.Fprintln(a.out, "Recovery codes that were printed before do not count any more. Make new ones: fob methods add recovery")
+	}
+	if v, vaultErr := c.Vault(ctx); err == nil && vaultErr == nil && opensByTap(v) {
+		for _, s := range automaticSlots(v) {
+			if _, err = fmt.Fprintf(a.out, "The vault opens here by a new %s as well, by itself. So that only a tap opens it: fob vault slots remove %s\n", slotCalled(s.Type), s.ID); err != nil {
+				return err
+			}
+		}
 	}
 	return err
 }

@@ -162,17 +162,33 @@ func (a *app) addKeySlot(ctx context.Context, change api.SlotChange, keyArg stri
 		}
 		request.Key = key.ID
 	}
-	said := fmt.Sprintf("The vault opens by a tap on this key now, and locks by itself %s later. Try it: fob vault lock, then fob vault unlock", days(lockAfter))
+	by := "a tap on this key"
+	if change.Verify {
+		by += ", with its PIN or a fingerprint"
+	}
+	said := fmt.Sprintf("The vault opens by %s now, and locks by itself %s later.", by, days(lockAfter))
 	before, err := c.Vault(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range before.Slots {
-		if s.Type == "key-file" || s.Type == "secret-service" {
-			said += fmt.Sprintf("\nThe %s opens it by itself as well, whenever fobd starts. So that only a tap opens it: fob vault slots remove %s", slotCalled(s.Type), s.ID)
-		}
+	others := automaticSlots(before)
+	if len(others) == 0 {
+		said += " Try it: fob vault lock, then fob vault unlock"
+	}
+	for _, s := range others {
+		said += fmt.Sprintf("\nThe %s opens it by itself as well, whenever fobd starts. So that only a tap opens it: fob vault slots remove %s", slotCalled(s.Type), s.ID)
 	}
 	return a.changeVault(ctx, request, slotKey, passphrase, g, said)
+}
+
+// automaticSlots are those that open the vault by themselves.
+func automaticSlots(v api.Vault) []api.Slot {
+	return slices.DeleteFunc(slices.Clone(v.Slots), func(s api.Slot) bool { return s.Type != "key-file" && s.Type != "secret-service" })
+}
+
+// opensByTap reports whether a security key opens the vault.
+func opensByTap(v api.Vault) bool {
+	return slices.ContainsFunc(v.Slots, func(s api.Slot) bool { return s.Type == slotKey && !s.Damaged })
 }
 
 func (a *app) changeSlotCmd() *cobra.Command {

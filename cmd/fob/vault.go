@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,11 +30,12 @@ func (a *app) vaultCmd() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "vault",
 		Short: "Open and close the vault that holds tokens’ seeds; back up, restore",
-		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens,
-sealed. It opens by itself where the secret service or a key file has its key;
+		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens
+and of accounts for other sites, sealed. It opens by itself where the secret service or a key file has its key;
 besides, it has slots for security keys, which open it by a tap, for a
 passphrase, and for a recovery key that is kept on paper. While it is sealed no
-codes can be checked; security keys go on working.`,
+codes can be checked, and none of those accounts' shown; security keys go on
+working.`,
 		Example: "  fob vault\n  fob vault slots add recovery\n  fob vault backup --out fob.age",
 	}, status,
 		&cobra.Command{Use: "status", Short: "Show how the vault is", Args: noArgument, RunE: status},
@@ -87,7 +87,7 @@ func (a *app) lockCmd() *cobra.Command {
 		Use:   "lock",
 		Short: "Seal the vault until it is unlocked",
 		Long: `Have the daemon forget the vault's key. Until fob vault unlock no codes can be
-checked; security keys go on working.`,
+checked, and none of the vault's accounts shown; security keys go on working.`,
 		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
@@ -97,7 +97,7 @@ checked; security keys go on working.`,
 			if err := c.LockVault(cmd.Context()); err != nil {
 				return err
 			}
-			return a.vaultSaid(cmd, c, "The vault is sealed: no codes can be checked until fob vault unlock.")
+			return a.vaultSaid(cmd, c, "The vault is sealed: it checks and shows no codes until fob vault unlock.")
 		},
 	}
 }
@@ -207,7 +207,7 @@ func (a *app) unlockByTap(ctx context.Context, c *client.Client, g given) (tappe
 	if err != nil {
 		return false, err
 	}
-	if !slices.ContainsFunc(v.Slots, func(s api.Slot) bool { return s.Type == slotKey && !s.Damaged }) {
+	if !opensByTap(v) {
 		return false, nil
 	}
 	stream, f, err := a.follow(ctx, api.BeginRequest{Kind: api.KindUnlock}, g)

@@ -128,5 +128,5 @@ func Backup(h *api.BackupHead) (*signin.Backup, *api.Error) {
 
 // Restored says what a restored backup brought, as it travels.
 func Restored(r signin.Restored) api.Restored {
-	return api.Restored{Made: r.Made.UTC(), Methods: r.Methods, Tokens: r.Tokens, CodesEnded: r.CodesEnded}
+	return api.Restored{Made: r.Made.UTC(), Methods: r.Methods, Tokens: r.Tokens, Accounts: r.Accounts, CodesEnded: r.CodesEnded}
 }

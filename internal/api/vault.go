@@ -82,6 +82,8 @@ type Restored struct {
 	Made    time.Time `json:"made"`
 	Methods int       `json:"methods"`
 	Tokens  int       `json:"tokens"`
+	// Accounts is how many accounts for other sites were in it.
+	Accounts int `json:"accounts"`
 	// CodesEnded is how many recovery codes were in it: none counts any more, since nobody knows which were used.
 	CodesEnded int `json:"codes_ended"`
 }

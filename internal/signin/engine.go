@@ -73,6 +73,9 @@ type Config struct {
 	// Accounts gives the accounts of the vault with these ids in their order, or all without any, and their seeds
 	// where those are wanted. It is nil where there are none to export: the machine's instance has no accounts.
 	Accounts func(tx *store.Tx, ids []string, seeds bool) ([]Account, error)
+	// AccountsOpen fails with store.ErrBadCopy unless the seed of every account of the vault opens: opens gives what
+	// opens those of a purpose. It goes with Accounts.
+	AccountsOpen func(tx *store.Tx, opens func(purpose string) (func(name, sealed []byte) bool, error)) error
 	// Policy may be replaced later by SetPolicy; it is policy.Builtin if nil.
 	Policy *policy.Policy
 	// Reported hears of each sign-in that was reported, once that is on disk. It must not block.

@@ -25,7 +25,7 @@ var (
 	ErrNotHere        = errors.New("no sign-in method that counts here is registered, and recovery codes do not: add one with “fob methods add key” or “fob methods add token SERIAL”")
 	ErrNoRecovery     = errors.New("recovery codes do not sign in here")
 	ErrNotStrong      = errors.New("your sign-in methods do not prove enough for this: a security key does, add one with “fob methods add key”")
-	ErrNotEmpty       = errors.New("there are sign-in methods or tokens here already: a backup is restored into an empty state only")
+	ErrNotEmpty       = errors.New("there are sign-in methods, tokens or accounts here already: a backup is restored into an empty state only")
 	ErrImport         = errors.New("some tokens cannot be imported, so none was")
 	ErrTooMany        = errors.New("too many requests are pending already: answer or cancel one of them first")
 	ErrNotFound       = errors.New("there is no such request")

@@ -164,6 +164,8 @@ type Restored struct {
 	Made    time.Time
 	Methods int
 	Tokens  int
+	// Accounts is how many accounts for other sites it brought.
+	Accounts int
 	// CodesEnded is how many recovery codes and one-time codes it brought that count no more.
 	CodesEnded int
 }
@@ -218,10 +220,23 @@ func (e *Engine) emptyOnly(tx *store.Tx) error {
 		return err
 	}
 	ts, _, err := token.List(tx, token.Query{Limit: 1})
-	if err == nil && (some || len(ts) > 0) {
+	if err != nil {
+		return err
+	}
+	accounts, err := e.accounts(tx)
+	if err == nil && (some || len(ts) > 0 || accounts > 0) {
 		err = ErrNotEmpty
 	}
 	return err
+}
+
+// accounts counts the accounts for other sites in the vault.
+func (e *Engine) accounts(tx *store.Tx) (int, error) {
+	if e.cfg.Accounts == nil {
+		return 0, nil
+	}
+	all, err := e.cfg.Accounts(tx, nil, false)
+	return len(all), err
 }
 
 // settle makes sure, in the transaction that restores, that all of it can be read, and that nothing of
@@ -259,6 +274,9 @@ func (e *Engine) settle(tx *store.Tx, c caller.Caller, b *Backup, change *vault.
 	if err != nil {
 		return done, err
 	}
+	if done.Accounts, err = e.restoredAccounts(tx, change); err != nil {
+		return done, err
+	}
 	if err := change.Apply(tx); err != nil {
 		return done, err
 	}
@@ -272,6 +290,17 @@ func (e *Engine) restoredMethods(tx *store.Tx) (int, error) {
 	}
 	ms, err := method.OnlyOf(tx, e.cfg.Owner.UID)
 	return len(ms), err
+}
+
+// restoredAccounts counts the accounts that a backup brought, which the restored vault must be able to open.
+func (e *Engine) restoredAccounts(tx *store.Tx, change *vault.Change) (int, error) {
+	if e.cfg.Accounts == nil {
+		return 0, nil
+	}
+	if err := e.cfg.AccountsOpen(tx, change.Opens); err != nil {
+		return 0, err
+	}
+	return e.accounts(tx)
 }
 
 // lockedOut says for how long codes are refused, for the status; nil if they are not.
