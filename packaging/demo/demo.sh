@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A sign-in from start to end, to watch: a private daemon, a key, its registration, a sign-in that is
 # approved by a tap, its receipt, a fob whose code signs in once and not twice, a sign-in that is
-# denied and told to wait, the log's check, and an account that is scanned onto a card. It fails where a
-# step does not end as it says.
+# denied and told to wait, the log's check, an account that is scanned onto a card, and the vault opened
+# by a tap. It fails where a step does not end as it says.
 #
 # The fob is made of its seed and oathtool, which shows what a fob's display would.
 #
@@ -189,5 +189,16 @@ if fob-virtual readers -- true 2>"$dir/why" || [ -n "${CI:-}" ]; then
 else
 	say "Left out: this machine cannot have that corner ($(cat "$dir/why"))."
 fi
+
+step "9. The vault opens by a tap"
+say "It holds the fob's seed, and opened by a key file so far. Without that, nothing in it can be read without the key in"
+say "the hand, also off a disk that was copied. A key can be lost, so there is a recovery key on paper first."
+touch "$dir/hand"
+run fob vault slots add recovery --name Paper || fail "the recovery key could not be made"
+run fob vault slots add security-key --name Blue || fail "the key could not be let to open the vault"
+run fob vault slots remove 'Key file' --yes || fail "the key file's slot could not be removed"
+run fob vault lock || fail "the vault could not be locked"
+run fob vault unlock || fail "the tap did not open the vault"
+grep -q 'open until' "$dir/out" || fail "the vault does not lock by itself"
 
 printf '\n%sThat was all of it.%s Nothing is left behind. README.md says how to use it for real.\n' "$bold" "$plain"
