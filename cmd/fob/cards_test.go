@@ -10,10 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/fobproject/fob/internal/virtual/card"
 	"github.com/fobproject/fob/internal/virtual/reader"
@@ -61,6 +63,13 @@ func TestCardScripts(t *testing.T) {
 			"code": wantCode,
 			"calm": awaitCalm,
 			"xvfb": startX,
+			"sway": startSway,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "desk" { // where what is missing may be
+				return false, fmt.Errorf("there is no condition %q", cond)
+			}
+			return os.Getenv("CI") == "", nil
 		},
 	})
 }
@@ -120,4 +129,46 @@ func startX(ts *testscript.TestScript, _ bool, _ []string) {
 	line, err := bufio.NewReader(r).ReadString('\n')
 	ts.Check(err)
 	ts.Setenv("DISPLAY", ":"+strings.TrimSpace(line))
+}
+
+// startSway is "sway": a Wayland compositor without a screen, as WAYLAND_DISPLAY and XDG_RUNTIME_DIR.
+func startSway(ts *testscript.TestScript, _ bool, _ []string) {
+	const somebody = 65534 // it refuses root, which everybody is where the readers are
+	dir, err := os.MkdirTemp("/run", "wayland")
+	ts.Check(err)
+	var cmd *exec.Cmd
+	for _, as := range []*syscall.SysProcAttr{
+		{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: somebody, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: somebody, HostID: os.Getgid(), Size: 1}},
+		},
+		{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}}, // in a chroot, which cannot have the other
+	} {
+		if as.Credential != nil {
+			ts.Check(os.Chown(dir, somebody, somebody))
+		}
+		cmd = exec.Command("sway", "--config", os.DevNull)
+		cmd.Dir, cmd.SysProcAttr = "/", as
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir,
+			"WLR_BACKENDS=headless", "WLR_LIBINPUT_NO_DEVICES=1", "WLR_RENDERER=pixman",
+		}
+		if err = cmd.Start(); err == nil {
+			break
+		}
+	}
+	ts.Check(err)
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	ts.Setenv("XDG_RUNTIME_DIR", dir)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if found, _ := filepath.Glob(filepath.Join(dir, "wayland-*[0-9]")); len(found) > 0 {
+			ts.Setenv("WAYLAND_DISPLAY", filepath.Base(found[0]))
+			return
+		}
+	}
+	ts.Fatalf("sway does not come up")
 }

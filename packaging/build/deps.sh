@@ -54,6 +54,8 @@ for group in "$@"; do
 		need pcscd has_pcscd
 		need yubikey-manager has ykman
 		need qrencode has qrencode
+		need sway has sway
+		need wl-clipboard has wl-copy
 		need xclip has xclip
 		need xvfb has Xvfb
 		need pskc-utils has pskc2csv
