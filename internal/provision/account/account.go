@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/provision"
@@ -107,6 +108,19 @@ func (a *Account) fault() string {
 	return ""
 }
 
+// hidden tells why nobody should be shown an account of this name: what its characters make of a line, or of the text
+// around it, is not what it is. Or nothing.
+func hidden(issuer, name string) string {
+	bad := func(r rune) bool { return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Bidi_Control, r) }
+	switch {
+	case strings.ContainsFunc(name, bad):
+		return "its name has characters that cannot be shown: type the secret instead, with a name of your own"
+	case strings.ContainsFunc(issuer, bad):
+		return "its issuer has characters that cannot be shown: type the secret instead, with an issuer of your own"
+	}
+	return ""
+}
+
 // seedFault tells why no seed is as long, or nothing.
 func seedFault(n int) string {
 	switch {
@@ -132,13 +146,15 @@ func (a *Account) readSeed(text []byte) string {
 	return ""
 }
 
-// readLabel sets issuer and name from a label, [ISSUER:]NAME, and the issuer that stands beside it, which wins.
-func (a *Account) readLabel(label, issuer string) {
+// readLabel sets issuer and name from a label, [ISSUER:]NAME, and the issuer that stands beside it, which wins. It
+// tells why they cannot be taken, or nothing.
+func (a *Account) readLabel(label, issuer string) string {
+	fault := hidden(issuer, label)
 	label, issuer = provision.Visible(label), provision.Visible(issuer)
 	// The issuer may have a colon of its own. Sites that write "+" for a space do so in both places.
 	if n := len(issuer); n > 0 && len(label) > n && label[n] == ':' && strings.EqualFold(strings.ReplaceAll(label[:n], "+", " "), strings.ReplaceAll(issuer, "+", " ")) {
 		a.Issuer, a.Name = issuer, label[n+1:]
-		return
+		return fault
 	}
 	before, after, found := strings.Cut(label, ":")
 	switch {
@@ -149,4 +165,5 @@ func (a *Account) readLabel(label, issuer string) {
 	default:
 		a.Issuer, a.Name = issuer, after
 	}
+	return fault
 }

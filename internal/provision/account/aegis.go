@@ -128,7 +128,11 @@ func readAegis(f *found, entry json.RawMessage) {
 		f.put(a, "its codes are mOTP, and Fob makes TOTP and HOTP: "+elsewhere)
 		return
 	}
-	f.put(a, a.readSeed(unquote(e.Info.Secret)))
+	reason := a.readSeed(unquote(e.Info.Secret))
+	if reason == "" {
+		reason = hidden(a.Issuer, a.Name)
+	}
+	f.put(a, reason)
 }
 
 // decrypt gives the accounts of an encrypted file. The caller wipes them.

@@ -15,6 +15,7 @@ import (
 func FuzzURI(f *testing.F) {
 	f.Add([]byte("otpauth://totp/ACME%20Co:john.doe@email.com?secret=HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ&issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30"))
 	f.Add([]byte("otpauth://hotp/Air+Canada%3A%20b?secret=jbsw+y3dp%3D&issuer=Air+Canada&counter=50&digits=7&algorithm=hmac-sha-512"))
+	f.Add([]byte("otpauth://totp/a%00b%1b%5b31m%E2%80%AEc?secret=JBSWY3DPEHPK3PXP&issuer=%D8%9C"))
 	f.Add([]byte("otpauth://totp/:a:b?secret=JBSWY3DP&amp;encoder=steam&image=x"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		before := slices.Clone(text)
@@ -36,6 +37,7 @@ func FuzzURI(f *testing.F) {
 func FuzzMigration(f *testing.F) {
 	f.Add("\x0a\x31\x0a\x0aHello!\xde\xad\xbe\xef\x12\x18Example:alice@google.com\x1a\x07Example0\x02\x10\x01\x18\x03\x20\x02\x28\x05")
 	f.Add("\x0a\x12\x0a\x05abcde\x12\x01x\x20\x03\x28\x02\x30\x01\x38\x07\x45abcd\x49abcdefgh")
+	f.Add("\x0a\x10\x0a\x05abcde\x12\x04x\u202e\x1a\x01\x1b")
 	f.Fuzz(func(t *testing.T, message string) {
 		for _, link := range []string{message, migration(message)} {
 			b, err := account.ParseMigration([]byte(link))
@@ -63,6 +65,7 @@ func FuzzMigration(f *testing.F) {
 
 func FuzzList(f *testing.F) {
 	f.Add([]byte("# mine\r\notpauth://totp/x?secret=JBSWY3DPEHPK3PXP\n\notpauth-migration://offline?data=CjEKCkhlbGxvId6tvu8SGEV4YW1wbGU6YWxpY2VAZ29vZ2xlLmNvbRoHRXhhbXBsZTAC\nx"))
+	f.Add([]byte("otpauth://totp/x%E2%80%AE?secret=JBSWY3DPEHPK3PXP\notpauth://totp/y?secret=JBSWY3DPEHPK3PXP"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		accounts, skipped, err := account.ParseList(data)
 		checkFile(t, accounts, skipped, err)
@@ -93,6 +96,8 @@ func fuzzExport(f *testing.F, parse parser, files ...string) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte(`{"version":1,"header":{},"db":{"version":3,"entries":[{"type":"totp","issuer":"y\u0000","name":"z\u202e","info":{"secret":"JBSWY3DPEHPK3PXP"}}]}}`))
+	f.Add([]byte(`{"schemaVersion":4,"services":[{"name":"y\u001b","secret":"JBSWY3DPEHPK3PXP","otp":{"label":"\u2067z"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		asked := 0
 		accounts, skipped, err := parse(data, func() (*secret.Secret, error) {

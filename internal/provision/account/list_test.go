@@ -17,6 +17,7 @@ func TestParseList(t *testing.T) {
 		"otpauth://totp/Example:anna@example.com?secret=JBSWY3DPEHPK3PXP&issuer=Example\r\n" +
 		"otpauth://steam/Steam:x?secret=JBSWY3DPEHPK3PXP\n" +
 		"JBSWY3DPEHPK3PXP\n" +
+		"otpauth://totp/a%E2%80%AE?secret=JBSWY3DPEHPK3PXP\n" +
 		"  otpauth://hotp/x?secret=JBSWY3DPEHPK3PXP&counter=5"
 	accounts, skipped, err := account.ParseList([]byte(data))
 	if err != nil {
@@ -29,6 +30,7 @@ func TestParseList(t *testing.T) {
 	if diff := cmp.Diff([]account.Skipped{
 		{Name: "line 4", Reason: "it is one of Steam's, whose codes are of Steam's own kind: keep it in the app that it was made for"},
 		{Name: "line 5", Reason: "it is no link of an account, which begins with otpauth://: copy the whole link"},
+		{Name: "line 6", Reason: "its name has characters that cannot be shown: type the secret instead, with a name of your own"},
 	}, skipped); diff != "" {
 		t.Error(diff)
 	}

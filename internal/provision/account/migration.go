@@ -197,7 +197,7 @@ func readParameters(message []byte) (a Account, reason string, err error) {
 			return a, "", errWire
 		}
 	}
-	a.readLabel(string(name), string(issuer))
+	fault := a.readLabel(string(name), string(issuer))
 	// 0 is what does not say. Digits are numbered, and some programs write how many there are.
 	switch kind {
 	case 0, 2:
@@ -224,9 +224,9 @@ func readParameters(message []byte) (a Account, reason string, err error) {
 	default:
 		a.Digits = int(min(digits, math.MaxInt32))
 	}
-	if fault := seedFault(len(seed)); fault != "" {
-		return a, fault, nil
+	if none := seedFault(len(seed)); none != "" {
+		return a, none, nil
 	}
 	a.Seed = secret.New(bytes.Clone(seed))
-	return a, "", nil
+	return a, fault, nil
 }

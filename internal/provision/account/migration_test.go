@@ -173,6 +173,8 @@ func TestParseMigrationSkips(t *testing.T) {
 		{"an account with a long secret", field(1, strings.Repeat("x", 129)) + name + issuer, "5 to 128 bytes"},
 		{"an account of Steam's", seed + name + field(3, "Steam"), "Steam's own kind"},
 		{"a name that is too long", seed + field(2, strings.Repeat("ü", 200)) + issuer, "its name is longer than 128 characters"},
+		{"a name with a control character", seed + field(2, "a\x1b[31m") + issuer, "its name has characters that cannot be shown: type the secret instead"},
+		{"an issuer with a bidi character", seed + name + field(3, "y\u202e"), "its issuer has characters"},
 		{"an account with MD5", seed + name + issuer + field(4, 4), "none of SHA1, SHA256 and SHA512"},
 		{"an account with 5 digits", seed + name + issuer + field(5, 5), "6 to 8 digits"},
 		{"an account with more digits than there are", seed + name + issuer + field(5, -1), "6 to 8 digits"},

@@ -74,8 +74,9 @@ func readTwoFAS(f *found, service json.RawMessage) {
 	if a.Issuer == "" {
 		a.Issuer = s.OTP.Issuer
 	}
-	if provision.Visible(a.Name) == "" {
-		a.readLabel(s.OTP.Label, a.Issuer)
+	fault := hidden(a.Issuer, a.Name)
+	if fault == "" && provision.Visible(a.Name) == "" {
+		fault = a.readLabel(s.OTP.Label, a.Issuer)
 	}
 	if err != nil {
 		f.put(a, "it is not written as 2FAS does: export again")
@@ -92,7 +93,10 @@ func readTwoFAS(f *found, service json.RawMessage) {
 	default:
 		a.Kind = ""
 	}
-	f.put(a, a.readSeed(unquote(s.Secret)))
+	if reason := a.readSeed(unquote(s.Secret)); reason != "" {
+		fault = reason
+	}
+	f.put(a, fault)
 }
 
 // decrypt gives the services of an encrypted file. The caller wipes them.

@@ -62,12 +62,15 @@ func readURI(text []byte) (a Account, reason string) {
 	if !ok {
 		return a, "its name is cut off or damaged, behind a “%”: " + anew
 	}
-	a.readLabel(string(name), string(p.issuer))
+	fault := a.readLabel(string(name), string(p.issuer))
 	if equalFold(p.encoder, "steam") {
 		return a, steam
 	}
 	if reason := a.fill(&p); reason != "" {
 		return a, reason
+	}
+	if fault != "" {
+		return a, fault
 	}
 	a.tidy()
 	return a, a.fault()
