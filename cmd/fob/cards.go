@@ -55,6 +55,8 @@ func (a *app) printCards(cards []api.Card) error {
 
 func cardState(card api.Card) string {
 	switch {
+	case card.Problem != nil && card.Problem.Code == api.CodeCardLocked && card.Remembered:
+		return "locked: its password is remembered in the vault, which opens with fob vault unlock"
 	case card.Problem != nil && card.Problem.Code == api.CodeCardLocked:
 		return "locked: open it with fob cards unlock"
 	case card.Problem != nil:
@@ -107,7 +109,8 @@ func (a *app) unlockCardCmd() *cobra.Command {
 		Use:   "unlock [CARD]",
 		Short: "Open a card by its password",
 		Long: `Open a card by its password, until fobd ends. With --remember what opens it is
-kept in the vault, and the card opens by itself from now on.`,
+kept in the vault, and the card opens by itself from now on, while the vault is
+open.`,
 		Args:              atMostOne("card"),
 		ValidArgsFunction: a.completeCards,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -131,7 +134,7 @@ kept in the vault, and the card opens by itself from now on.`,
 			}
 			text := "The card is open until fobd ends."
 			if remember {
-				text = "The card is open, and will be from now on: what opens it is kept in the vault."
+				text = "The card is open, and will be from now on while the vault is: what opens it is kept there."
 			}
 			return a.said(text)
 		},

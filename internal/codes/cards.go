@@ -232,8 +232,8 @@ const (
 	afterWrong = time.Second
 )
 
-// UnlockCard opens a card with its password, which it wipes, until fobd ends; where remember is set also later, by
-// what the vault then keeps.
+// UnlockCard opens a card with its password, which it wipes, until fobd ends; where remember is set by what the vault
+// keeps instead, while that is open.
 func (b *Book) UnlockCard(ctx context.Context, id card.ID, password *secret.Secret, remember bool) error {
 	defer password.Wipe()
 	var sealer *vault.Sealer
@@ -271,7 +271,8 @@ func (b *Book) UnlockCard(ctx context.Context, id card.ID, password *secret.Secr
 	return b.keep(ctx, id, key, sealer)
 }
 
-// keep keeps a card's access key, of which it takes ownership.
+// keep keeps a card's access key, of which it takes ownership: in the vault alone, which is locked with it, or in memory
+// until fobd ends.
 func (b *Book) keep(ctx context.Context, id card.ID, key *secret.Secret, sealer *vault.Sealer) error {
 	if sealer != nil {
 		sealed, err := sealer.Seal([]byte(id), key.Reveal())
@@ -280,15 +281,18 @@ func (b *Book) keep(ctx context.Context, id card.ID, key *secret.Secret, sealer 
 				return cardKeys.Put(tx, []byte(id), cardKey{sealed})
 			})
 		}
+		key.Wipe()
 		if err != nil {
-			key.Wipe()
 			return err
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.keys[id].Wipe()
-	b.keys[id] = key
+	delete(b.keys, id)
+	if sealer == nil {
+		b.keys[id] = key
+	}
 	return nil
 }
 

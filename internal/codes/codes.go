@@ -64,7 +64,7 @@ type Book struct {
 	trying chan struct{} // holds one value while a card's password is tried, and a while after a wrong one
 	tries  chan struct{} // holds one for each that is to be tried
 	mu     sync.Mutex
-	keys   map[card.ID]*secret.Secret // of cards that were unlocked
+	keys   map[card.ID]*secret.Secret // of cards that were unlocked, not by what the vault keeps
 	seen   map[card.ID]string         // the reader in which a card was last
 	broken map[string]broken          // by the id on cards
 }

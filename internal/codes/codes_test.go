@@ -400,6 +400,66 @@ func TestACardsPassword(t *testing.T) {
 	}
 }
 
+// A card whose password the vault keeps is locked with the vault; one that was opened without it is not.
+func TestACardThatTheVaultOpens(t *testing.T) {
+	d := open(t)
+	_, id := d.insert(reader.FirstPort, soft.Options{})
+	d.add(totp("me"), id)
+	word := func(s string) *secret.Secret { return secret.New([]byte(s)) }
+	shows := func(when string, accounts int) {
+		t.Helper()
+		l, err := d.Codes(t.Context(), "")
+		if err != nil || len(l.Accounts) != accounts || accounts == 0 && (len(l.Problems) != 1 || !errors.Is(l.Problems[0], ykoath.ErrLocked)) {
+			t.Errorf("%s: %+v, %v", when, l, err)
+		}
+		for _, a := range l.Accounts {
+			a.Code.Wipe()
+		}
+	}
+	reopen := func() {
+		t.Helper()
+		if err := d.vault.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.SetCardPassword(t.Context(), card.ID(id), word("correct horse")); err != nil {
+		t.Fatal(err)
+	}
+	d.vault.Lock()
+	shows("not remembered, and the vault locked", 1)
+	reopen()
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("correct horse"), true); err != nil {
+		t.Fatal(err)
+	}
+	shows("remembered", 1)
+	d.vault.Lock()
+	shows("remembered, and the vault locked", 0)
+	if _, err := d.Add(t.Context(), totp("you"), []string{id}); !errors.Is(err, ykoath.ErrLocked) {
+		t.Errorf("an account is added to it: %v", err)
+	}
+	if err := d.SetCardPassword(t.Context(), card.ID(id), word("another horse")); !errors.Is(err, vault.ErrSealed) {
+		t.Errorf("its password is changed: %v", err)
+	}
+	reopen()
+	shows("and the vault open again", 1)
+	if err := d.SetCardPassword(t.Context(), card.ID(id), word("another horse")); err != nil {
+		t.Fatal(err)
+	}
+	shows("with another password", 1)
+	d.vault.Lock()
+	shows("with another password, and the vault locked", 0)
+	if err := d.UnlockCard(t.Context(), card.ID(id), word("another horse"), false); err != nil {
+		t.Fatal(err)
+	}
+	shows("opened without the vault", 1)
+	if err := d.ForgetCard(t.Context(), card.ID(id)); err != nil {
+		t.Fatal(err)
+	}
+	shows("forgotten", 0)
+	reopen()
+	shows("forgotten, and the vault open", 0)
+}
+
 // A card that is put into another reader is found there.
 func TestACardThatMoves(t *testing.T) {
 	d := open(t)
