@@ -171,9 +171,22 @@ func (a *app) forgetCardCmd() *cobra.Command {
 			if err := c.ForgetCard(cmd.Context(), card.ID); err != nil {
 				return err
 			}
-			return a.said("Forgotten: the card asks for its password again.")
+			return a.said(forgotten(card))
 		},
 	}
+}
+
+// forgotten says what became of what opened a card, as that was before.
+func forgotten(card api.Card) string {
+	switch {
+	case card.Open && !card.Password && card.Remembered:
+		return "Forgotten: the card has no password any more, and is open."
+	case card.Open && !card.Password:
+		return "Nothing was remembered: the card has no password, and is open."
+	case card.Problem != nil && card.Problem.Code == api.CodeCardLocked && !card.Remembered:
+		return "Nothing was remembered: the card asks for its password as before."
+	}
+	return "Forgotten: the card asks for its password again."
 }
 
 func (a *app) cardPasswordCmd() *cobra.Command {

@@ -38,8 +38,11 @@ var clipboards = []struct {
 	}},
 }
 
-// findClipboard finds the clipboard of this session.
-func findClipboard() (clipboard, error) {
+// findClipboard finds the clipboard of this session, for a code.
+func findClipboard() (clipboard, error) { return clipboardOr("leave --copy out") }
+
+// clipboardOr finds the clipboard of this session; instead is what to do where there is none.
+func clipboardOr(instead string) (clipboard, error) {
 	missing := ""
 	for _, c := range clipboards {
 		if os.Getenv(c.env) == "" {
@@ -53,7 +56,7 @@ func findClipboard() (clipboard, error) {
 		}
 	}
 	if missing == "" {
-		return clipboard{}, usagef("there is no desktop here that has a clipboard")
+		return clipboard{}, usagef("there is no desktop here that has a clipboard: run this in a desktop session, or %s", instead)
 	}
 	return clipboard{}, usagef("the program that reaches the clipboard is missing: install the package %s", missing)
 }
@@ -95,7 +98,7 @@ const maxPasted = 64 << 20
 
 // readClipboard gives the links in the clipboard, or what the QR codes in its picture say.
 func readClipboard(ctx context.Context) ([][]byte, error) {
-	c, err := findClipboard()
+	c, err := clipboardOr("save a picture with the code and use --image")
 	if err != nil {
 		return nil, err
 	}

@@ -232,6 +232,7 @@ var table = []row{
 	{ykoath.ErrTooOld, api.CodeCardTooOld, ""},
 	{ykoath.ErrParams, api.CodeBadRequest, ""},
 	{ykoath.ErrNonsense, api.CodeCardBadAnswer, ""},
+	{ykoath.ErrRefused, api.CodeCardFailed, ""},
 
 	{context.Canceled, api.CodeCallerGone, "the program that asked is gone"},
 	{context.DeadlineExceeded, api.CodeInternal, "this took too long: try again"},

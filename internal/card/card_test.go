@@ -256,7 +256,7 @@ func TestTwoCardsAtOnce(t *testing.T) {
 func TestFaults(t *testing.T) {
 	cards := newCards(t)
 	for fault, want := range map[soft.Fault]error{
-		soft.FaultGone: card.ErrGone, soft.Fault6F00: card.ErrReader, soft.FaultGarbage: ykoath.ErrNonsense, soft.FaultEndless: ykoath.ErrNonsense,
+		soft.FaultGone: card.ErrGone, soft.Fault6F00: ykoath.ErrRefused, soft.FaultGarbage: ykoath.ErrNonsense, soft.FaultEndless: ykoath.ErrNonsense,
 		soft.FaultNoApplet: ykoath.ErrNoApplet, soft.FaultLength: ykoath.ErrNonsense,
 	} {
 		t.Run(string(fault), func(t *testing.T) {
@@ -271,6 +271,12 @@ func TestFaults(t *testing.T) {
 			}
 			if _, err := codes(t, cards, c, time.Now()); err == nil || !errors.Is(err, want) && fault != soft.FaultGone && fault != soft.FaultGarbage {
 				t.Errorf("its codes: %v", err)
+			}
+			if fault == soft.Fault6F00 {
+				err := cards.Delete(t.Context(), c, []byte("x"))
+				if err == nil || !strings.HasPrefix(err.Error(), reader.First+": the card reports an error of its own: take it out") || !strings.Contains(err.Error(), "status 6f00") {
+					t.Errorf("an account deleted: %v", err)
+				}
 			}
 			s.SetFault(soft.NoFault, 0)
 			if fault == soft.FaultGone {

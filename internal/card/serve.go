@@ -198,7 +198,7 @@ var names = map[string]error{
 	"FOB_CARD_NO_APPLET": ykoath.ErrNoApplet, "FOB_CARD_LOCKED": ykoath.ErrLocked, "FOB_CARD_PASSWORD": ykoath.ErrPassword,
 	"FOB_CARD_FULL": ykoath.ErrFull, "FOB_CARD_NO_ACCOUNT": ykoath.ErrNoAccount, "FOB_CARD_EXISTS": ykoath.ErrExists,
 	"FOB_CARD_TOUCH": ykoath.ErrTouch, "FOB_CARD_TOO_OLD": ykoath.ErrTooOld, "FOB_CARD_PARAMS": ykoath.ErrParams,
-	"FOB_CARD_NONSENSE": ykoath.ErrNonsense, "FOB_CARD_NO_PASSWORD": ykoath.ErrNoPassword,
+	"FOB_CARD_NONSENSE": ykoath.ErrNonsense, "FOB_CARD_NO_PASSWORD": ykoath.ErrNoPassword, "FOB_CARD_REFUSED": ykoath.ErrRefused,
 }
 
 // report makes of an error what is sent to fobd.

@@ -266,7 +266,7 @@ func (b *Book) UnlockCard(ctx context.Context, id card.ID, password *secret.Secr
 	}
 	<-b.trying
 	if key == nil {
-		return fmt.Errorf("%w: it gave no key", ykoath.ErrNonsense)
+		return fmt.Errorf("%w (it gave no key)", ykoath.ErrNonsense)
 	}
 	return b.keep(ctx, id, key, sealer)
 }

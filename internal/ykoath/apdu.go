@@ -50,19 +50,19 @@ func send(ctx context.Context, c Card, ins, p1, p2 byte, data []byte) ([]byte, e
 			return nil, err
 		}
 		if len(b) < 2 {
-			return nil, fmt.Errorf("%w: no status word", ErrNonsense)
+			return nil, nonsense("no status word")
 		}
 		all = append(all, b[:len(b)-2]...)
 		sw := binary.BigEndian.Uint16(b[len(b)-2:])
 		switch {
 		case len(all) > maxAnswer:
-			return nil, fmt.Errorf("%w: an answer without end", ErrNonsense)
+			return nil, nonsense("an answer without end")
 		case sw == swOK:
 			return all, nil
 		case sw&0xff00 != swMore:
 			return nil, refusal(ins, sw)
 		case len(b) == 2 && len(all) > 0:
-			return nil, fmt.Errorf("%w: more is announced and nothing comes", ErrNonsense)
+			return nil, nonsense("more is announced and nothing comes")
 		}
 		clear(apdu)
 		apdu = append(apdu[:0], 0, insSendRemaining, 0, 0)

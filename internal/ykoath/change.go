@@ -36,7 +36,7 @@ func (s *Session) Put(ctx context.Context, n New) error {
 	_, err = send(ctx, s.card, insPut, 0, 0, data)
 	// Some cards say it so.
 	if st, ok := errors.AsType[*StatusError](err); ok && st.Status == swMemory || errors.Is(err, ErrFull) {
-		return fmt.Errorf("%w: it holds %d, and has no room for another", ErrFull, len(all))
+		return fmt.Errorf("with %d accounts %w", len(all), ErrFull)
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -36,12 +35,12 @@ func (s *Session) List(ctx context.Context) ([]Account, error) {
 		return nil, err
 	}
 	if len(all) > MaxAccounts {
-		return nil, fmt.Errorf("%w: %d accounts", ErrNonsense, len(all))
+		return nil, nonsense("%d accounts", len(all))
 	}
 	accounts := make([]Account, 0, len(all))
 	for _, t := range all {
 		if t.tag != tagNameList || len(t.value) < 2 || len(t.value) > 1+MaxID {
-			return nil, fmt.Errorf("%w: an account without name", ErrNonsense)
+			return nil, nonsense("an account without name")
 		}
 		kind, err := kindOf(t.value[0])
 		if err != nil {
@@ -58,7 +57,7 @@ func kindOf(b byte) (oath.Kind, error) {
 			return kind, nil
 		}
 	}
-	return "", fmt.Errorf("%w: an account of type %02x", ErrNonsense, b)
+	return "", nonsense("an account of type %02x", b)
 }
 
 // CalculateAll gives every account, with the codes of the moment that it gives without more: TOTP without a touch.
@@ -72,7 +71,7 @@ func (s *Session) CalculateAll(ctx context.Context, now time.Time) ([]Code, erro
 		return nil, err
 	}
 	if len(all)%2 != 0 || len(all)/2 > MaxAccounts {
-		return nil, fmt.Errorf("%w: %d values for names and codes", ErrNonsense, len(all))
+		return nil, nonsense("%d values for names and codes", len(all))
 	}
 	codes := make([]Code, 0, len(all)/2)
 	for i := 0; i < len(all); i += 2 {
@@ -91,7 +90,7 @@ func (s *Session) CalculateAll(ctx context.Context, now time.Time) ([]Code, erro
 // listed is one account of CALCULATE ALL.
 func (s *Session) listed(ctx context.Context, name, answer tlv, now time.Time) (Code, error) {
 	if name.tag != tagName || len(name.value) == 0 || len(name.value) > MaxID {
-		return Code{}, fmt.Errorf("%w: an account without name", ErrNonsense)
+		return Code{}, nonsense("an account without name")
 	}
 	kind := oath.TOTP
 	if answer.tag == tagNoCode {
@@ -106,7 +105,7 @@ func (s *Session) listed(ctx context.Context, name, answer tlv, now time.Time) (
 		return c, nil
 	case tagTruncated:
 	default:
-		return Code{}, fmt.Errorf("%w: an account with value %02x", ErrNonsense, answer.tag)
+		return Code{}, nonsense("an account with value %02x", answer.tag)
 	}
 	if c.Period != DefaultPeriod { // the card took all for 30 s
 		return s.Calculate(ctx, c.Account, now)
@@ -151,7 +150,7 @@ func (c *Code) bound(now time.Time) {
 // truncated reads a number of digits and 31 bits (RFC 4226 §5.3).
 func truncated(b []byte) (*secret.Secret, error) {
 	if len(b) != 5 || b[0] < oath.MinDigits || b[0] > oath.MaxDigits {
-		return nil, fmt.Errorf("%w: a code of another length", ErrNonsense)
+		return nil, nonsense("a code of another length")
 	}
 	n := binary.BigEndian.Uint32(b[1:]) & math.MaxInt32
 	code := make([]byte, b[0])

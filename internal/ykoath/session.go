@@ -57,27 +57,27 @@ func (s *Session) reselect(ctx context.Context) error {
 		switch n := len(t.value); t.tag {
 		case tagVersion:
 			if n != 3 {
-				return fmt.Errorf("%w: a version of %d bytes", ErrNonsense, n)
+				return nonsense("a version of %d bytes", n)
 			}
 			s.version = Version{t.value[0], t.value[1], t.value[2]}
 		case tagName:
 			if n == 0 || n > maxSalt {
-				return fmt.Errorf("%w: an id of %d bytes", ErrNonsense, n)
+				return nonsense("an id of %d bytes", n)
 			}
 			s.salt = t.value
 		case tagChallenge:
 			if n < minChallenge || n > maxChallenge {
-				return fmt.Errorf("%w: a challenge of %d bytes", ErrNonsense, n)
+				return nonsense("a challenge of %d bytes", n)
 			}
 			s.challenge = t.value
 		case tagAlgorithm:
 			if n != 1 || t.value[0]&0x0f != 0x01 {
-				return fmt.Errorf("%w: a password under another algorithm than SHA-1", ErrNonsense)
+				return nonsense("a password under another algorithm than SHA-1")
 			}
 		}
 	}
 	if s.version == (Version{}) || s.salt == nil {
-		return fmt.Errorf("%w: no version, or no id", ErrNonsense)
+		return nonsense("no version, or no id")
 	}
 	s.password = s.challenge != nil
 	return nil
@@ -135,7 +135,7 @@ func (s *Session) Unlock(ctx context.Context, key *secret.Secret) error {
 		return err
 	}
 	if !hmac.Equal(theirs, mac(key, mine)) {
-		return fmt.Errorf("%w: it does not know its own password", ErrNonsense)
+		return nonsense("it does not know its own password")
 	}
 	s.challenge = nil
 	return nil

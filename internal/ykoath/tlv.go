@@ -1,7 +1,5 @@
 package ykoath
 
-import "fmt"
-
 // tlv is a tag and its value.
 type tlv struct {
 	tag   byte
@@ -33,7 +31,7 @@ func parseTLVs(b []byte) ([]tlv, error) {
 
 // cutTLV reads the first tag and value of b and gives what follows.
 func cutTLV(b []byte) (tlv, []byte, error) {
-	short := fmt.Errorf("%w: half a value", ErrNonsense)
+	short := nonsense("half a value")
 	if len(b) < 2 {
 		return tlv{}, nil, short
 	}
@@ -62,7 +60,7 @@ func one(b []byte, tag byte) ([]byte, error) {
 		return nil, err
 	}
 	if t.tag != tag || len(rest) > 0 {
-		return nil, fmt.Errorf("%w: another value than was asked for", ErrNonsense)
+		return nil, nonsense("another value than was asked for")
 	}
 	return t.value, nil
 }

@@ -56,24 +56,33 @@ var (
 	ErrLocked     = errors.New("this card has a password: open it with “fob cards unlock”")
 	ErrPassword   = errors.New("that is not this card's password")
 	ErrNoPassword = errors.New("this card has no password, and is open")
-	ErrFull       = errors.New("this card is full")
+	ErrFull       = errors.New("this card is full: delete accounts from it with “fob accounts delete”, or use --on vault")
 	ErrNoAccount  = errors.New("there is no such account on this card")
 	ErrExists     = errors.New("there is an account of this name on this card already")
 	ErrTouch      = errors.New("the key was not touched in time")
 	ErrTooOld     = errors.New("this card's version cannot do that")
 	ErrParams     = errors.New("a card cannot hold such an account")
-	ErrNonsense   = errors.New("the card answers something that makes no sense")
+	ErrNonsense   = errors.New("the card answers something that makes no sense: take it out, put it in again, and try again")
+	ErrRefused    = errors.New("the card reports an error of its own: take it out, put it in again, and try again")
 )
 
-// StatusError is a status word that the card ended an exchange with and that has no error of its own.
+// nonsense is ErrNonsense with what made none.
+func nonsense(what string, args ...any) error {
+	return fmt.Errorf("%w (%s)", ErrNonsense, fmt.Sprintf(what, args...))
+}
+
+// StatusError is ErrRefused with a status word that the card ended an exchange with and that has no error of its own.
 type StatusError struct {
 	Instruction byte
 	Status      uint16 // ISO 7816-4 SW1 SW2
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("the card refuses instruction %02x with status %04x", e.Instruction, e.Status)
+	return fmt.Sprintf("%v (status %04x to instruction %02x)", ErrRefused, e.Status, e.Instruction)
 }
+
+// Unwrap is ErrRefused.
+func (e *StatusError) Unwrap() error { return ErrRefused }
 
 // Version is the applet's; on Yubico's keys also the firmware's.
 type Version struct{ Major, Minor, Patch byte }
