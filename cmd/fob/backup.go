@@ -197,9 +197,9 @@ func (a *app) restoreCmd() *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Restore a backup into a daemon that has nothing yet",
 		Long: `Restore a backup into a daemon that has no sign-in methods, tokens or accounts:
-all of it or nothing. Its passphrase is asked for. Codes of before are not accepted
-again: tokens that count presses must be brought back into step with fob methods
-resync.`,
+all of it or nothing. Its passphrase is asked for. Codes of before are not
+accepted again: tokens that count presses must be brought back into step with
+fob methods resync.`,
 		Example: "  fob vault restore fob.age",
 		Args:    one("backup's file", "where you keep it"),
 		RunE: func(cmd *cobra.Command, args []string) error {

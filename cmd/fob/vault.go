@@ -29,13 +29,13 @@ func (a *app) vaultCmd() *cobra.Command {
 	}
 	return group(&cobra.Command{
 		Use:   "vault",
-		Short: "Open and close the vault that holds tokens’ seeds; back up, restore",
-		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens
-and of accounts for other sites, sealed. It opens by itself where the secret service or a key file has its key;
-besides, it has slots for security keys, which open it by a tap, for a
-passphrase, and for a recovery key that is kept on paper. While it is sealed no
-codes can be checked, and none of those accounts' shown; security keys go on
-working.`,
+		Short: "Open and close the vault that holds the seeds; back up, restore",
+		Long: `Show how the vault is, or change it. The vault holds the seeds of tokens and of
+accounts for other sites, sealed. It opens by itself where the secret service or
+a key file has its key; besides, it has slots for security keys, which open it
+by a tap, for a passphrase, and for a recovery key that is kept on paper. While
+it is sealed no codes can be checked, and none of those accounts' shown;
+security keys go on working.`,
 		Example: "  fob vault\n  fob vault slots add recovery\n  fob vault backup --out fob.age",
 	}, status,
 		&cobra.Command{Use: "status", Short: "Show how the vault is", Args: noArgument, RunE: status},
