@@ -106,6 +106,7 @@ func TestTypedSecrets(t *testing.T) {
 			shown := x.sees("Passphrase or recovery key: ")
 			x.types("correct horse\r")
 			shown += x.sees("The vault is sealed")
+			shown += x.sees("Passphrase or recovery key: ")
 			x.types("\x03")
 			x.ends(1)
 			hides(t, shown, "horse")
