@@ -67,7 +67,7 @@ second, where the site asks for two.`,
 	f.StringVar(&w.issuer, "issuer", "", "call its `site` so")
 	f.StringVar(&w.name, "name", "", "call the account `name`")
 	f.BoolVar(&w.touch, "touch", false, "have each code take a touch of the key")
-	f.StringArrayVar(&w.on, "on", nil, "where it goes: “vault”, or a `card` by its id or reader")
+	a.onFlag(cmd, &w.on, "it goes")
 	return cmd
 }
 
@@ -78,16 +78,19 @@ func (a *app) addAccounts(cmd *cobra.Command, w adding, stdin bool) error {
 	if w.all && (w.account != "" || w.name != "" || w.issuer != "") {
 		return usagef("--all takes several accounts as they are: leave out --account, --name and --issuer")
 	}
+	c, places, err := a.places(cmd.Context(), w.on)
+	if err != nil {
+		return err
+	}
+	if w.touch && slices.Contains(places, vaultPlace) {
+		return usagef("a key or card can want a touch at each code, the vault cannot: leave out --touch, or name a card alone with --on")
+	}
 	found, err := a.findAccounts(cmd.Context(), w, stdin)
 	if err != nil {
 		return err
 	}
 	defer wipeAccounts(found)
 	chosen, err := a.chooseAccounts(found, w)
-	if err != nil {
-		return err
-	}
-	c, places, err := a.places(cmd.Context(), w.on)
 	if err != nil {
 		return err
 	}
@@ -208,60 +211,6 @@ func accountTitles(all []account.Account) string {
 		titles = append(titles, "“"+title(api.Account{Issuer: one.Issuer, Name: one.Name})+"”")
 	}
 	return strings.Join(titles, ", ")
-}
-
-// place is where an account goes.
-type place struct{ id, name string }
-
-func placeNames(places []place) (names []string) {
-	for _, p := range places {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-// places finds where accounts go: to what was named, else onto the only card, else into the vault.
-func (a *app) places(ctx context.Context, on []string) (*client.Client, []place, error) {
-	c, err := a.client()
-	if err != nil {
-		return nil, nil, err
-	}
-	cards, err := c.Cards(ctx)
-	if err != nil && !isCode(err, api.CodeNoCardService) { // without it there are none
-		return nil, nil, err
-	}
-	vault := place{api.AccountVault, "the vault"}
-	var all []named
-	readers := map[string]string{}
-	for _, card := range cards {
-		if card.ID != "" {
-			all = append(all, named{card.ID, card.Reader})
-			readers[card.ID] = "the card in " + client.Show(card.Reader)
-		}
-	}
-	if len(on) == 0 {
-		if len(all) == 0 {
-			return c, []place{vault}, nil
-		}
-		id, err := only("card", nil, all)
-		if err != nil {
-			return nil, nil, usagef("%s. Name it with --on, or say --on vault", err.Error())
-		}
-		return c, []place{{id, readers[id]}}, nil
-	}
-	var places []place
-	for _, name := range on {
-		if name == api.AccountVault {
-			places = append(places, vault)
-			continue
-		}
-		id, err := choose("card", "fob cards", name, all)
-		if err != nil {
-			return nil, nil, err
-		}
-		places = append(places, place{id, readers[id]})
-	}
-	return c, places, nil
 }
 
 // wireAccount is an account as it travels.

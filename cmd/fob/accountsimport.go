@@ -47,19 +47,19 @@ an account that is there already stays as it is.`,
 			if err := fromInput("passphrase", "a passphrase", passphrase); err != nil {
 				return err
 			}
+			c, places, err := a.places(cmd.Context(), on)
+			if err != nil {
+				return err
+			}
 			all, skipped, err := a.readExport(args[0], cmp.Or(password, passphrase))
 			if err != nil {
 				return err
 			}
 			defer wipeAccounts(all)
-			c, places, err := a.places(cmd.Context(), on)
-			if err != nil {
-				return err
-			}
 			return a.importAccounts(cmd.Context(), c, all, skipped, places)
 		},
 	}
-	cmd.Flags().StringArrayVar(&on, "on", nil, "where they go: “vault”, or a `card` by its id or reader")
+	a.onFlag(cmd, &on, "they go")
 	cardPasswordFlag(cmd, &password)
 	passphraseFlag(cmd, &passphrase)
 	return cmd
