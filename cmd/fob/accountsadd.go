@@ -2,17 +2,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobproject/fob/internal/api"
 	"github.com/fobproject/fob/internal/client"
+	"github.com/fobproject/fob/internal/provision"
 	"github.com/fobproject/fob/internal/provision/account"
 )
 
@@ -94,26 +98,62 @@ func (a *app) addAccounts(cmd *cobra.Command, w adding, stdin bool) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range chosen {
-		if w.issuer != "" {
-			one.Issuer = w.issuer
-		}
-		if w.name != "" {
-			one.Name = w.name
-		}
-		ids, err := c.AddAccount(cmd.Context(), wireAccount(one, w.touch, places))
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(a.stderr, "Added: %s, on %s.\n", title(api.Account{Issuer: one.Issuer, Name: one.Name}), strings.Join(placeNames(places), " and "))
-		if len(chosen) > 1 {
-			continue
-		}
-		if err := a.firstCodes(cmd, c, ids[0]); err != nil {
-			return err
-		}
+	if len(chosen) > 1 {
+		return a.addSeveral(cmd.Context(), c, chosen, nil, places, w.touch)
 	}
-	return nil
+	one := chosen[0]
+	one.Issuer, one.Name = cmp.Or(w.issuer, one.Issuer), cmp.Or(w.name, one.Name)
+	if fault := nameFault(one, places); fault != "" {
+		return usagef("%s: %s", shortTitle(one), fault)
+	}
+	ids, err := c.AddAccount(cmd.Context(), wireAccount(one, w.touch, places))
+	if refused, ok := errors.AsType[*api.Error](err); ok && refused.Code == api.CodeAccountExists {
+		return api.Errorf(refused.Code, "%s: %s. Give this one another name with --name NAME, or delete the other first: fob accounts delete %q", shortTitle(one), client.Show(refused.Message), words(one.Issuer, one.Name))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "Added: %s, on %s.\n", shortTitle(one), strings.Join(placeNames(places), " and "))
+	a.warnCounting(chosen, places)
+	return a.firstCodes(cmd, c, api.Account{ID: ids[0], Issuer: one.Issuer, Name: one.Name})
+}
+
+// shortTitle is what an account is called in a sentence, cut where a link has it say more than a name.
+func shortTitle(one account.Account) string {
+	return fit(title(api.Account{Issuer: one.Issuer, Name: one.Name}), 2*maxAccountText)
+}
+
+// words are an account's issuer and name as commands find it.
+func words(issuer, name string) string { return client.Show(issuer + " " + name) }
+
+// What the vault takes of an account's issuer and name each, in characters, and a card of both, in bytes.
+const (
+	maxAccountText = 64
+	maxCardText    = 64
+)
+
+// nameFault says why an account cannot be called so there, and what to do, or nothing.
+func nameFault(one account.Account, places []place) string {
+	id := one.Name
+	if one.Issuer != "" {
+		id = one.Issuer + ":" + one.Name
+	}
+	switch issuer, name := utf8.RuneCountInString(one.Issuer), utf8.RuneCountInString(one.Name); {
+	case issuer > maxAccountText:
+		return fmt.Sprintf("its issuer has %d characters, and %d are the most: give it a shorter one with --issuer SITE", issuer, maxAccountText)
+	case name > maxAccountText:
+		return fmt.Sprintf("its name has %d characters, and %d are the most: give it a shorter one with --name NAME", name, maxAccountText)
+	case len(id) > maxCardText && slices.ContainsFunc(places, func(p place) bool { return p != vaultPlace }):
+		return fmt.Sprintf("its issuer and name are too long for a card, by %d: give it shorter ones with --issuer SITE and --name NAME", len(id)-maxCardText)
+	}
+	return ""
+}
+
+// warnCounting says what comes of an account that counts and is in more than one place.
+func (a *app) warnCounting(all []account.Account, places []place) {
+	if len(places) > 1 && slices.ContainsFunc(all, func(one account.Account) bool { return one.Kind == provision.HOTP }) {
+		fmt.Fprintln(a.stderr, "HOTP codes are counted, and each place counts by itself: a site that took a code of one refuses those of the other that come before it. Use one, and keep the other for the day on which that is lost.")
+	}
 }
 
 func count(conditions ...bool) (n int) {
@@ -226,8 +266,11 @@ func wireAccount(one account.Account, touch bool, places []place) api.NewAccount
 }
 
 // firstCodes shows a new account's code, to be typed into the site, and at a terminal the next one.
-func (a *app) firstCodes(cmd *cobra.Command, c *client.Client, id string) error {
-	first, err := a.oneCode(cmd, c, api.Account{ID: id})
+func (a *app) firstCodes(cmd *cobra.Command, c *client.Client, one api.Account) error {
+	first, err := a.oneCode(cmd, c, one)
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		return api.Errorf(refused.Code, "%s. The account is there all the same: its codes come with fob codes %q", client.Show(refused.Message), words(one.Issuer, one.Name))
+	}
 	if err != nil {
 		return err
 	}

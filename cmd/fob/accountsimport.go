@@ -56,7 +56,7 @@ an account that is there already stays as it is.`,
 				return err
 			}
 			defer wipeAccounts(all)
-			return a.importAccounts(cmd.Context(), c, all, skipped, places)
+			return a.addSeveral(cmd.Context(), c, all, skipped, places, false)
 		},
 	}
 	a.onFlag(cmd, &on, "they go")
@@ -65,33 +65,49 @@ an account that is there already stays as it is.`,
 	return cmd
 }
 
-func (a *app) importAccounts(ctx context.Context, c *client.Client, all []account.Account, skipped []account.Skipped, places []place) error {
+// addSeveral adds accounts, and leaves out those that are there already or cannot be taken.
+func (a *app) addSeveral(ctx context.Context, c *client.Client, all []account.Account, skipped []account.Skipped, places []place, touch bool) error {
 	a.printSkipped(skipped)
-	added := 0
+	var added []account.Account
+	existing := 0
 	var failed error
 	s := newScreen(a.stderr)
 	for i, one := range all {
 		s.progress(fmt.Sprintf("Adding account %d of %d", i+1, len(all)), time.Time{})
-		_, err := c.AddAccount(ctx, wireAccount(one, false, places))
+		if fault := nameFault(one, places); fault != "" {
+			s.say("Left out: %s: %s, in fob accounts add", shortTitle(one), fault)
+			continue
+		}
+		_, err := c.AddAccount(ctx, wireAccount(one, touch, places))
 		refused, isRefusal := errors.AsType[*api.Error](err)
 		switch {
 		case err == nil:
-			added++
+			added = append(added, one)
 		case isRefusal && (refused.Code == api.CodeAccountExists || refused.Code == api.CodeBadRequest):
-			s.say("Left out: %s: %s", title(api.Account{Issuer: one.Issuer, Name: one.Name}), refused.Message)
+			s.say("Left out: %s: %s", shortTitle(one), refused.Message)
+			if refused.Code == api.CodeAccountExists {
+				existing++
+			}
 		default:
-			failed = fmt.Errorf("%s: %w", title(api.Account{Issuer: one.Issuer, Name: one.Name}), err)
+			failed = fmt.Errorf("%s: %w", shortTitle(one), err)
 		}
 		if failed != nil {
 			break
 		}
 	}
 	s.clear()
-	text := fmt.Sprintf("Added: %s, on %s.", plural(added, "account", "accounts"), strings.Join(placeNames(places), " and "))
+	a.warnCounting(added, places)
+	text := fmt.Sprintf("Added: %s, on %s.", plural(len(added), "account", "accounts"), strings.Join(placeNames(places), " and "))
 	if err := a.said(text); err != nil {
 		return err
 	}
-	return failed
+	switch {
+	case failed != nil || len(added) > 0:
+		return failed
+	case existing == len(all)+len(skipped):
+		return api.Errorf(api.CodeAccountExists, "nothing was added: all of them are there already")
+	}
+	return api.Errorf(api.CodeImport, "nothing was added: none of them could be taken, for the reasons above")
 }
 
 // readExport reads an export, and asks for its password where it is encrypted.

@@ -20,7 +20,7 @@ import (
 // What a change of the accounts may end in.
 var (
 	ErrNotFound = errors.New("there is no such account: see “fob accounts”")
-	ErrExists   = errors.New("there is an account of this name already, and it was left as it is")
+	ErrExists   = errors.New("there is an account of this name in the vault already, and it was left as it is")
 	ErrBadName  = errors.New("an account has a name, and its issuer and name have at most 64 printable characters each")
 	ErrFull     = fmt.Errorf("the vault holds %d accounts, and has no room for more", Max)
 	ErrSeed     = fmt.Errorf("an account's secret has 1 to %d bytes", oath.MaxSeed)
