@@ -104,7 +104,7 @@ func (a *app) addAccounts(cmd *cobra.Command, w adding, stdin bool) error {
 	one := chosen[0]
 	one.Issuer, one.Name = cmp.Or(w.issuer, one.Issuer), cmp.Or(w.name, one.Name)
 	if fault := nameFault(one, places); fault != "" {
-		return usagef("%s: %s", shortTitle(one), fault)
+		return usagef("this account cannot be added so: %s", fault)
 	}
 	ids, err := c.AddAccount(cmd.Context(), wireAccount(one, w.touch, places))
 	if refused, ok := errors.AsType[*api.Error](err); ok && refused.Code == api.CodeAccountExists {
@@ -139,6 +139,8 @@ func nameFault(one account.Account, places []place) string {
 		id = one.Issuer + ":" + one.Name
 	}
 	switch issuer, name := utf8.RuneCountInString(one.Issuer), utf8.RuneCountInString(one.Name); {
+	case name == 0:
+		return "it has no name: give it one with --name NAME"
 	case issuer > maxAccountText:
 		return fmt.Sprintf("its issuer has %d characters, and %d are the most: give it a shorter one with --issuer SITE", issuer, maxAccountText)
 	case name > maxAccountText:
@@ -176,6 +178,10 @@ func (a *app) findAccounts(ctx context.Context, w adding, stdin bool) ([]account
 	switch {
 	case len(w.images) > 0:
 		var all [][]byte
+		among := "in the picture"
+		if len(w.images) > 1 {
+			among = "in the pictures"
+		}
 		for _, path := range w.images {
 			texts, err := readPicture(ctx, path)
 			if err != nil {
@@ -183,19 +189,19 @@ func (a *app) findAccounts(ctx context.Context, w adding, stdin bool) ([]account
 			}
 			all = append(all, texts...)
 		}
-		return a.readLinks(all, "in the picture")
+		return a.readLinks(all, "QR code", among)
 	case w.screen:
 		texts, err := readScreen(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return a.readLinks(texts, "on the screen")
+		return a.readLinks(texts, "QR code", "on the screen")
 	case w.copied:
 		texts, err := readClipboard(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return a.readLinks(texts, "in the clipboard")
+		return a.readLinks(texts, "QR code or link", "in the clipboard")
 	case stdin:
 		text, err := io.ReadAll(io.LimitReader(a.stdin, maxLinks))
 		defer clear(text)
@@ -206,11 +212,13 @@ func (a *app) findAccounts(ctx context.Context, w adding, stdin bool) ([]account
 		case len(text) == 0:
 			return nil, usagef("there is nothing on standard input: give the otpauth:// link there, or the secret that the site shows")
 		case bytes.Contains(text, []byte("://")):
-			return a.readLinks(bytes.Fields(text), "on standard input")
-		case w.issuer == "" && w.name == "":
-			return nil, usagef("there is a secret on standard input, and no link: say whose it is, with --issuer SITE --name NAME")
+			return a.readLinks(bytes.Fields(text), "link", "on standard input")
 		default:
 			one, err := secretAccount(text)
+			if err == nil && w.issuer == "" && w.name == "" {
+				one.Wipe()
+				err = usagef("there is a secret on standard input, and no link: say whose it is, with --issuer SITE --name NAME")
+			}
 			return []account.Account{one}, err
 		}
 	}

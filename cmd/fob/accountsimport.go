@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -112,9 +111,9 @@ func (a *app) addSeveral(ctx context.Context, c *client.Client, all []account.Ac
 
 // readExport reads an export, and asks for its password where it is encrypted.
 func (a *app) readExport(path, password string) ([]account.Account, []account.Skipped, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
-		return nil, nil, usagef("cannot read %s: %v", client.Show(path), errors.Unwrap(err))
+		return nil, nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxExport+1))

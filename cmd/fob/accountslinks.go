@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,48 +16,57 @@ import (
 // maxLinks bounds in bytes what is read of links.
 const maxLinks = 1 << 20
 
-// readLinks reads what QR codes say. where says, for people, where they were.
-func (a *app) readLinks(texts [][]byte, where string) (all []account.Account, err error) {
+// readLinks reads what QR codes say. what is what each text was in, a QR code or a link, and where says, for people,
+// where they were. What cannot be taken beside what can is said to be left out.
+func (a *app) readLinks(texts [][]byte, what, where string) (all []account.Account, err error) {
 	var parts account.Batches
 	defer parts.Wipe()
-	var last error
+	var bad []account.Skipped
 	advice := ""
-	for _, text := range texts {
+	for i, text := range texts {
+		var err error
 		switch kind := account.Recognise(text); kind {
 		case account.QRAccount:
-			one, err := account.ParseURI(text)
-			if err != nil {
-				last = err
-				continue
+			var one account.Account
+			if one, err = account.ParseURI(text); err == nil {
+				all = append(all, one)
 			}
-			all = append(all, one)
 		case account.QRMigration:
-			part, err := account.ParseMigration(text)
-			if err == nil {
+			var part account.Batch
+			if part, err = account.ParseMigration(text); err == nil {
 				err = parts.Add(part)
 			}
-			if err != nil {
-				last = err
-			}
+		case account.QROther: // a screen may show anything
+			advice = cmp.Or(advice, kind.Advice(what))
 		default:
-			advice = kind.Advice()
+			advice = kind.Advice(what)
+			err = errors.New(advice)
+		}
+		if err != nil {
+			bad = append(bad, account.Skipped{Name: fmt.Sprintf("%s %d %s", what, i+1, where), Reason: err.Error()})
 		}
 	}
 	if !parts.Empty() {
 		more, skipped, err := parts.Take()
+		if errors.Is(err, account.ErrParts) {
+			err = fmt.Errorf("%w: %s: give all of its QR codes at once, with --image A --image B", account.ErrParts, parts.Progress())
+		}
 		if err != nil {
 			wipeAccounts(all)
 			return nil, asUsage(err)
 		}
-		all = append(all, more...)
-		a.printSkipped(skipped)
+		all, bad = append(all, more...), append(bad, skipped...)
 	}
 	switch {
 	case len(all) > 0:
+		a.printSkipped(bad)
 		return all, nil
-	case last != nil:
-		return nil, asUsage(last)
-	case advice != "" && len(texts) > 0:
+	case len(bad) == 1:
+		return nil, usagef("%s", bad[0].Reason)
+	case len(bad) > 1:
+		a.printSkipped(bad)
+		return nil, usagef("there is no account %s that can be taken, for the reasons above", where)
+	case advice != "":
 		return nil, usagef("%s", advice)
 	}
 	return nil, api.Errorf(api.CodeNotFound, "there is no QR code %s: show it whole and large, and try again, or paste its link or type the secret with fob accounts add", where)
@@ -79,7 +90,7 @@ func (a *app) typedAccount() ([]account.Account, error) {
 	}
 	defer clear(text)
 	if account.Recognise(text) != account.QROther || bytes.Contains(text, []byte("://")) {
-		return a.readLinks([][]byte{text}, "here")
+		return a.readLinks([][]byte{text}, "link", "here")
 	}
 	one, err := secretAccount(text)
 	if err != nil {
@@ -103,7 +114,8 @@ func (a *app) typedAccount() ([]account.Account, error) {
 func secretAccount(text []byte) (account.Account, error) {
 	seed, err := provision.ParseShortSeed(text, provision.EncodingBase32, 5)
 	if err != nil {
-		return account.Account{}, asUsage(err)
+		why := strings.TrimPrefix(err.Error(), provision.ErrSeed.Error()+": ")
+		return account.Account{}, usagef("this is no otpauth:// link, and no secret that can be read (%s): copy the link whole, or all letters and digits of the secret as the site shows it", why)
 	}
 	return account.Account{Kind: provision.TOTP, Algorithm: provision.SHA1, Digits: 6, Period: 30, Seed: seed}, nil
 }

@@ -11,11 +11,24 @@ import (
 	display "github.com/fobproject/fob/internal/screen"
 )
 
-// readPicture gives what the QR codes in a picture say.
-func readPicture(ctx context.Context, path string) ([][]byte, error) {
+// openFile opens a file that a person named.
+func openFile(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, usagef("cannot read %s: %v", client.Show(path), errors.Unwrap(err))
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, usagef("%s is a folder: name a file in it", client.Show(path))
+	}
+	return f, nil
+}
+
+// readPicture gives what the QR codes in a picture say.
+func readPicture(ctx context.Context, path string) ([][]byte, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	codes, err := qr.Read(ctx, f)

@@ -89,9 +89,9 @@ func (a *Account) fault() string {
 	case a.Name == "":
 		return "it has no name: type its secret, and give it a name"
 	case utf8.RuneCountInString(a.Issuer) > maxText:
-		return fmt.Sprintf("its issuer is longer than %d characters: %s", maxText, anew)
+		return fmt.Sprintf("its issuer is longer than %d characters: type its secret, and give it a shorter one", maxText)
 	case utf8.RuneCountInString(a.Name) > maxText:
-		return fmt.Sprintf("its name is longer than %d characters: %s", maxText, anew)
+		return fmt.Sprintf("its name is longer than %d characters: type its secret, and give it a shorter one", maxText)
 	case strings.EqualFold(a.Issuer, "Steam"):
 		return steam
 	case a.Kind != provision.HOTP && a.Kind != provision.TOTP:

@@ -78,21 +78,22 @@ func isDuo(text []byte) bool {
 	return err == nil && strings.HasSuffix(string(host), ".duosecurity.com")
 }
 
-// Advice says why such a QR code gives no account, and what to do instead. It is empty for those that do.
-func (q QR) Advice() string {
+// Advice says why such a QR code gives no account, and what to do instead. It is empty for those that do. what is what
+// the text was in: a QR code, a link.
+func (q QR) Advice(what string) string {
 	switch q {
 	case QRAccount, QRMigration:
 		return ""
 	case QRMicrosoft:
-		return "This QR code is for Microsoft's app alone, and holds no secret to make codes with. Beside it, choose “I want to use a different authenticator app”; if that link is missing, your organisation forbids it: use a security key."
+		return "This " + what + " is for Microsoft's app alone, and holds no secret to make codes with. Beside it, choose “I want to use a different authenticator app”; if that link is missing, your organisation forbids it: use a security key."
 	case QRDuo:
-		return "This QR code is for Duo's app alone, and holds no secret to make codes with. Where it is shown, go back and choose a security key; if that is not offered, ask your organisation for a hardware token."
+		return "This " + what + " is for Duo's app alone, and holds no secret to make codes with. Where it is shown, go back and choose a security key; if that is not offered, ask your organisation for a hardware token."
 	case QROkta:
-		return "This QR code is for Okta's app alone, and holds no secret to make codes with. Where it is shown, go back and choose “Google Authenticator”, whose QR code works here; if that is missing, your organisation forbids it: use a security key."
+		return "This " + what + " is for Okta's app alone, and holds no secret to make codes with. Where it is shown, go back and choose “Google Authenticator”, whose QR code works here; if that is missing, your organisation forbids it: use a security key."
 	case QRSymantec:
-		return "This QR code is for Symantec's VIP Access alone, and holds no secret to make codes with. Ask the site whether it takes another authenticator app or a security key."
+		return "This " + what + " is for Symantec's VIP Access alone, and holds no secret to make codes with. Ask the site whether it takes another authenticator app or a security key."
 	case QRSteam:
-		return "This QR code is for Steam's app alone, and Steam takes no other: use that one."
+		return "This " + what + " is for Steam's app alone, and Steam takes no other: use that one."
 	}
-	return "This QR code is for another app, and holds no account. Look at the site for the QR code of its authenticator app, or for the secret as text, to type it."
+	return "This " + what + " is for another app, and holds no account. Look at the site for the QR code of its authenticator app, or for the secret as text, to type it."
 }

@@ -53,8 +53,8 @@ func TestRecognise(t *testing.T) {
 
 func checkAdvice(t *testing.T, qr account.QR) {
 	t.Helper()
-	advice := qr.Advice()
-	if read := qr == account.QRAccount || qr == account.QRMigration; read != (advice == "") || !read && !strings.HasPrefix(advice, "This QR code is for ") {
+	advice := qr.Advice("link")
+	if read := qr == account.QRAccount || qr == account.QRMigration; read != (advice == "") || !read && !strings.HasPrefix(advice, "This link is for ") {
 		t.Errorf("advises %q on %s", advice, qr)
 	}
 }
@@ -68,7 +68,7 @@ func TestAdviceSaysWhatElseToDo(t *testing.T) {
 		account.QRSteam:     "use that one",
 		account.QROther:     "the QR code of its authenticator app",
 	} {
-		if got := qr.Advice(); !strings.Contains(got, want) {
+		if got := qr.Advice("link"); !strings.Contains(got, want) {
 			t.Errorf("advises %q on %s", got, qr)
 		}
 	}

@@ -118,7 +118,7 @@ func TestParseURIRefuses(t *testing.T) {
 		{"an issuer with a bidi character", "otpauth://totp/a?issuer=%E2%81%A6Google" + ok, "its issuer has characters that cannot be shown: type the secret instead, with an issuer of your own"},
 		{"a mark of direction", "otpauth://totp/%D8%9Ca?x" + ok, "its name has characters"},
 		{"a bidi character, and no secret", "otpauth://totp/a%E2%80%AE?x", "it has no secret"},
-		{"a name of 129 characters", "otpauth://totp/" + strings.Repeat("x", 129) + "?x" + ok, "its name is longer than 128 characters: ask"},
+		{"a name of 129 characters", "otpauth://totp/" + strings.Repeat("x", 129) + "?x" + ok, "its name is longer than 128 characters: type its secret"},
 		{"a name of 4 kB", "otpauth://totp/" + strings.Repeat("x", 4096) + "?x" + ok, "its name is longer than 128 characters"},
 		{"an issuer of 4 kB", "otpauth://totp/x?issuer=" + strings.Repeat("x", 4096) + ok, "its issuer is longer than 128 characters"},
 		{"a name that is damaged", "otpauth://totp/x%4?x" + ok, "its name is cut off or damaged, behind a “%”: ask"},
