@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -47,7 +48,8 @@ the secret, whose names --issuer and --name then say.
 The account goes onto the card that is in a reader, or into the vault where
 there is none; --on says otherwise, and may stand more than once: with a second
 card as a backup, both get it or none. A QR code of Google Authenticator
-(“Transfer accounts”) holds several: name the one with --account, or take --all.
+(“Transfer accounts”) holds several: name the one with --account, or take --all;
+at a terminal you are asked which one.
 Where it shows several such codes, give a picture of each, with --image more
 than once.
 
@@ -240,7 +242,40 @@ func (a *app) chooseAccounts(found []account.Account, w adding) ([]account.Accou
 	case 0:
 		return nil, api.Errorf(api.CodeNotFound, "no account there has %q in its issuer or name: there are %s", client.Show(w.account), accountTitles(found))
 	}
+	if haveTerminal() {
+		return a.askWhich(chosen)
+	}
 	return nil, usagef("there are several accounts: %s. Name one with --account, or take --all", accountTitles(chosen))
+}
+
+// askWhich asks for one of several accounts.
+func (a *app) askWhich(all []account.Account) ([]account.Account, error) {
+	defer a.askedAll()
+	fmt.Fprintln(a.stderr, "There are several accounts; --all takes all of them:")
+	for i, one := range all {
+		fmt.Fprintf(a.stderr, "%4d  %s\n", i+1, shortTitle(one))
+	}
+	for {
+		line, err := a.ask("Which one? Type its number, or words of its name", true)
+		if err != nil {
+			return nil, err
+		}
+		text := string(bytes.TrimSpace(line))
+		if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= len(all) {
+			return all[n-1 : n], nil
+		}
+		chosen := slices.DeleteFunc(slices.Clone(all), func(one account.Account) bool { return !hasWords(one, text) })
+		switch {
+		case len(chosen) == 1:
+			return chosen, nil
+		case text == "":
+			a.tty.say("Nothing was typed. Ctrl-C stops.")
+		case len(chosen) == 0:
+			a.tty.say("None of them is called so. Ctrl-C stops.")
+		default:
+			a.tty.say("That can be more than one of them. Ctrl-C stops.")
+		}
+	}
 }
 
 func hasWords(one account.Account, words string) bool {

@@ -252,6 +252,31 @@ func TestExportAccountsTerminal(t *testing.T) {
 	})
 }
 
+func TestAddOneOfSeveralAccounts(t *testing.T) {
+	x := onTerminal(t, `> POST /v1/accounts 200
+{"ids":["x"]}
+> POST /v1/codes/x stream
+{"account":{"id":"x","where":"vault","issuer":"Site","name":"bob","kind":"hotp","code":"MTIzNDU2"}}
+`, "accounts", "add", "-", "--on", "vault")
+	for _, name := range []string{"alice", "bob", "bobby"} {
+		x.types("otpauth://totp/Site:" + name + "?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Site\r")
+	}
+	x.types("\x04")
+	x.sees(`1  Site: alice\r\n +2  Site: bob\r\n +3  Site: bobby\r\n`)
+	x.sees("Which one.*: ")
+	x.types("bob\r")
+	x.sees("can be more than one of them")
+	x.sees("Which one.*: ")
+	x.types("4\r")
+	x.sees("None of them")
+	x.sees("Which one.*: ")
+	x.types("2\r")
+	x.sees("Added: Site: bob, on the vault")
+	x.sees("Press Enter")
+	x.types("\x03")
+	x.ends(0)
+}
+
 func TestBackupTerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "fob.age")
 	tape := begin + `{"id":"r1","kind":"backup","user":"alice","pending":false,"decision":"approved"}
