@@ -30,8 +30,13 @@ func (a *app) accountsCmd() *cobra.Command {
 		Use:   "accounts",
 		Short: "List the accounts whose codes Fob shows; add, export, rename, pin and delete",
 		Long: `List the accounts of other sites whose codes fob codes shows, on the cards that
-are in a reader and in the vault, or change them. An account is named by words
-of its issuer and name, or by its id.`,
+are in a reader and in the vault, or change them.
+
+An account is named by words of its issuer and name, by both as they are printed
+(Contoso: alice), or by its id, which this list shows. Where some accounts have
+the words as a whole and others a part of them, the former are meant. Where one
+account is in several places, words of the place can be added: those of the
+reader, the card's id, or vault.`,
 		Example: "  fob accounts\n  fob accounts add\n  fob accounts rename github alice@example.com",
 	}, list,
 		&cobra.Command{Use: "list", Short: "List the accounts", Args: noArgument, RunE: list},
@@ -65,7 +70,7 @@ func accountType(account api.Account) string {
 	return fmt.Sprintf("every %d s", account.Period)
 }
 
-// pickAccount finds the one account that arg names: by its id, or by words of its issuer and name.
+// pickAccount finds the one account that arg names: by its id, or by words of its issuer and name and of its place.
 func (a *app) pickAccount(ctx context.Context, arg string) (*client.Client, api.Account, error) {
 	c, err := a.client()
 	if err != nil {
@@ -84,11 +89,16 @@ func (a *app) pickAccount(ctx context.Context, arg string) (*client.Client, api.
 	case 1:
 		return c, found.Accounts[0], nil
 	}
-	var all []named
-	for _, account := range found.Accounts {
-		all = append(all, named{account.ID, title(account) + ", on " + whereText(account)})
+	return nil, api.Account{}, ambiguous(arg, found.Accounts)
+}
+
+// ambiguous is the error where arg names several accounts.
+func ambiguous(arg string, all []api.Account) error {
+	var each []named
+	for _, account := range all {
+		each = append(each, named{account.ID, title(account) + ", on " + whereText(account)})
 	}
-	return nil, api.Account{}, usagef("%q can be more than one account: %s", client.Show(arg), candidates(all))
+	return usagef("%q can be more than one account: %s", client.Show(arg), candidates(each))
 }
 
 // exactly gives the accounts whose name, or issuer and name, is just arg.

@@ -85,20 +85,8 @@ func (a *app) toExport(ctx context.Context, query string, names []string) (ids [
 	if err != nil {
 		return nil, 0, err
 	}
-	found, err := c.Accounts(ctx, query)
-	if err != nil {
-		return nil, 0, err
-	}
-	var vault, cards []api.Account
-	for _, one := range found.Accounts {
-		if one.Where == api.AccountVault {
-			vault = append(vault, one)
-		} else {
-			cards = append(cards, one)
-		}
-	}
 	for _, name := range names {
-		id, err := namedForExport(name, vault, cards)
+		id, err := namedForExport(ctx, c, name)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -109,6 +97,11 @@ func (a *app) toExport(ctx context.Context, query string, names []string) (ids [
 	if len(names) > 0 {
 		return ids, 0, nil
 	}
+	found, err := c.Accounts(ctx, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	vault, cards := byPlace(withWords(found.Accounts, query))
 	const why = ": a card does not give its secrets away"
 	switch {
 	case len(vault) == 0 && len(cards) > 0:
@@ -127,29 +120,42 @@ func (a *app) toExport(ctx context.Context, query string, names []string) (ids [
 }
 
 // namedForExport finds the one account of the vault that name names.
-func namedForExport(name string, vault, cards []api.Account) (string, error) {
-	some := exactly(vault, name)
-	if len(some) == 0 {
-		some = withWords(vault, name)
+func namedForExport(ctx context.Context, c *client.Client, name string) (string, error) {
+	found, err := c.Accounts(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	vault, cards := byPlace(found.Accounts)
+	if exact := exactly(vault, name); len(exact) == 1 {
+		vault = exact
 	}
 	switch {
-	case len(some) == 1:
-		return some[0].ID, nil
-	case len(some) > 1:
-		var all []named
-		for _, one := range some {
-			all = append(all, named{one.ID, title(one)})
-		}
-		return "", usagef("%q can be more than one account: %s", client.Show(name), candidates(all))
-	case len(exactly(cards, name)) > 0 || len(withWords(cards, name)) > 0:
+	case len(vault) == 1:
+		return vault[0].ID, nil
+	case len(vault) > 1:
+		return "", ambiguous(name, vault)
+	case len(cards) > 0:
 		return "", api.Errorf(api.CodeNotFound, "the account %q is on a card, which does not give its secrets away", client.Show(name))
 	}
 	return "", api.Errorf(api.CodeNotFound, "no account has %q in its issuer or name", client.Show(name))
 }
 
+func byPlace(all []api.Account) (vault, cards []api.Account) {
+	for _, one := range all {
+		if one.Where == api.AccountVault {
+			vault = append(vault, one)
+		} else {
+			cards = append(cards, one)
+		}
+	}
+	return vault, cards
+}
+
+// withWords gives all accounts in whose issuer or name the words stand, also those that others fit better: an export
+// leaves out none that may be meant.
 func withWords(all []api.Account, words string) (out []api.Account) {
 	for _, one := range all {
-		if hasWords(account.Account{Issuer: one.Issuer, Name: one.Name}, words) {
+		if hasWords(account.Account{Issuer: one.Issuer, Name: one.Name + " " + title(one)}, words) || one.ID == words {
 			out = append(out, one)
 		}
 	}

@@ -18,8 +18,10 @@ func (a *app) codesCmd() *cobra.Command {
 		Use:   "codes [QUERY]",
 		Short: "Show the codes that other sites ask for, from your cards and the vault",
 		Long: `Show the codes of your accounts, from every card that is in a reader (a security
-key may be one) and from the vault; with QUERY those in whose issuer or name its
-words stand.
+key may be one) and from the vault; with QUERY those that its words fit best:
+words of the issuer and name, or both as they are printed (Contoso: alice), or
+an id, as fob accounts shows it. Words of the place can be added: those of the
+reader, the card's id, or vault.
 
 Where QUERY finds one account alone, its code is fetched also where that takes a
 touch of the key, or where it counts (HOTP) and is then used up. Otherwise such

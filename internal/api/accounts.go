@@ -78,7 +78,8 @@ type Accounts struct {
 	Problems []Error   `json:"problems,omitempty"`
 }
 
-// CodesQuery is the body of POST /v1/codes. Query is words that stand in an account's issuer or name; empty: all.
+// CodesQuery is the body of POST /v1/codes. Query is an account's id, or words that stand in its issuer and name, and
+// perhaps of its place; those that fit best are found. Empty: all.
 type CodesQuery struct {
 	Query string `json:"query,omitempty"`
 }

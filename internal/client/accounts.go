@@ -46,7 +46,7 @@ func (c *Client) cardAct(ctx context.Context, body any, id, act string) error {
 	return err
 }
 
-// Accounts lists the accounts in whose issuer or name the words of query stand, without codes.
+// Accounts lists the accounts that fit query best (api.CodesQuery), without codes.
 func (c *Client) Accounts(ctx context.Context, query string) (api.Accounts, error) {
 	var q url.Values
 	if query != "" {

@@ -126,7 +126,7 @@ func splitID(id string) (on card.ID, account []byte, ok bool) {
 	return card.ID(first), account, err == nil && len(account) > 0 && len(account) <= ykoath.MaxID
 }
 
-// List gives the accounts that query finds, pinned ones first, without codes.
+// List gives the accounts that fit query best, pinned ones first, without codes; all for none.
 func (b *Book) List(ctx context.Context, query string) (Listing, error) {
 	l, err := b.everything(ctx, query, false)
 	for i := range l.Accounts {
@@ -184,9 +184,6 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 		return Listing{}, err
 	}
 	l.Accounts = mine
-	if problem != nil {
-		l.Problems = append(l.Problems, problem)
-	}
 	// A machine without card readers has nothing to say of them.
 	if cardsErr != nil && !errors.Is(cardsErr, card.ErrNoService) {
 		l.Problems = append(l.Problems, cardsErr)
@@ -197,12 +194,16 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 		}
 		for _, a := range f.Accounts {
 			entry := onCard(f, a)
-			if !matches(entry, query) {
+			if fit(entry, query) == 0 {
 				clear(a.Code)
 				continue
 			}
 			l.Accounts = append(l.Accounts, entry)
 		}
+	}
+	l.Accounts = closest(l.Accounts, query)
+	if problem != nil && slices.ContainsFunc(l.Accounts, func(a Account) bool { return a.Where == Vault }) {
+		l.Problems = slices.Insert(l.Problems, 0, problem)
 	}
 	l.Problems = append(l.Problems, b.brokenOff(ctx, found)...)
 	pinned, err := b.pinned()
@@ -239,21 +240,6 @@ func onCard(f card.Found, a card.Account) Account {
 	return e
 }
 
-// matches reports whether every word of query stands in the account's issuer or name, without regard to case, or is
-// its id.
-func matches(a Account, query string) bool {
-	if query == a.ID {
-		return true
-	}
-	text := strings.ToLower(a.Issuer + " " + a.Name)
-	for word := range strings.FieldsSeq(strings.ToLower(query)) {
-		if !strings.Contains(text, word) {
-			return false
-		}
-	}
-	return true
-}
-
 // vaultAccounts gives the vault's accounts, and why they have no codes.
 func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, err error) {
 	now := b.Now()
@@ -265,7 +251,7 @@ func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, 
 		}
 		for _, a := range all {
 			e := Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period}
-			if !matches(e, query) {
+			if fit(e, query) == 0 {
 				continue
 			}
 			if codes && a.Kind == oath.TOTP && problem == nil {

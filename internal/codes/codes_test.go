@@ -683,3 +683,64 @@ func TestAClientThatLeaves(t *testing.T) {
 		}
 	}
 }
+
+// What is looked for finds what it names best.
+func TestSearch(t *testing.T) {
+	d := open(t)
+	_, one := d.insert(reader.FirstPort, soft.Options{})
+	_, two := d.insert(reader.SecondPort, soft.Options{})
+	add := func(issuer, name string, on ...string) []string {
+		n := totp(name)
+		n.Issuer = issuer
+		return d.add(n, on...)
+	}
+	add("Site1", "me", codes.Vault)
+	add("Site10", "me", one)
+	add("Site2", "me", codes.Vault)
+	id := add("Site2", "me too", one)[0]
+	add("Co: Ltd", "a:b", codes.Vault)
+	add("Acme", "site2", one)
+	both := add("Both", "bob", codes.Vault, one, two)
+	add("", "alone", codes.Vault)
+	for query, want := range map[string]string{
+		"Site1":                      "Site1: me",
+		"site1 ME":                   "Site1: me",
+		"Site1: me":                  "Site1: me",
+		"me site1":                   "Site1: me",
+		"Site10: me":                 "Site10: me",
+		"ite1":                       "Site10: me, Site1: me",
+		"Site":                       "Acme: site2, Site10: me, Site1: me, Site2: me, Site2: me too",
+		"site2":                      "Site2: me, Site2: me too",
+		"Site2: me":                  "Site2: me",
+		"Site2: me too":              "Site2: me too",
+		"too":                        "Site2: me too",
+		id:                           "Site2: me too",
+		"co: ltd: a:b":               "Co: Ltd: a:b",
+		"alone":                      "alone",
+		"nobody":                     "",
+		"me nobody":                  "",
+		"Both: bob":                  "Both: bob, Both: bob, Both: bob",
+		both[2]:                      "Both: bob",
+		"bob vault":                  "Both: bob",
+		"both: bob " + reader.Second: "Both: bob",
+		"bo " + two:                  "Both: bob",
+		"site1 vault":                "Site1: me",
+		"me " + reader.First:         "Site10: me",
+		"vault":                      "",
+		reader.First:                 "",
+		"nobody " + reader.First:     "",
+		"bob vault " + reader.First:  "",
+	} {
+		l, err := d.Codes(t.Context(), query)
+		var got []string
+		for _, a := range l.Accounts {
+			got = append(got, a.Title())
+		}
+		if text := strings.Join(got, ", "); err != nil || text != want {
+			t.Errorf("%q finds %s, %v", query, text, err)
+		}
+	}
+	if text := strings.Join(d.notes, "\n"); !strings.Contains(text, "showed the code of Site1: me\n") {
+		t.Errorf("noted was %s", text)
+	}
+}
