@@ -25,10 +25,13 @@ reader, the card's id, or vault.
 
 Where QUERY finds one account alone, its code is fetched also where that takes a
 touch of the key, or where it counts (HOTP) and is then used up. Otherwise such
-accounts are listed without a code. With --copy that code goes into the
-clipboard instead, which is cleared after 30 s if it still holds it. Where that
-account is in the vault, and the vault is sealed and opens by a tap, it waits
-for the tap.`,
+accounts are listed without a code. An account that is in several places, such
+as a card and its backup, is one: a place that takes no touch is asked first,
+and for HOTP always the first that fob accounts lists.
+
+With --copy that code goes into the clipboard instead, which is cleared after
+30 s if it still holds it. Where that account is in the vault alone, and the
+vault is sealed and opens by a tap, it waits for the tap.`,
 		Example: "  fob codes\n  fob codes github\n  fob codes --copy contoso alice",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -44,17 +47,8 @@ for the tap.`,
 				return err
 			}
 			defer func() { wipeCodes(found.Accounts) }()
-			if query != "" && sealedOne(found) {
-				if opened, err := a.unlockByTap(cmd.Context(), c, given{}); err != nil && !isCode(err, api.CodeNoKey) {
-					return err
-				} else if opened {
-					if found, err = c.Codes(cmd.Context(), query); err != nil {
-						return err
-					}
-				}
-			}
-			if query != "" && len(found.Accounts) == 1 && len(found.Accounts[0].Code) == 0 && mayAsk(found) {
-				if found.Accounts[0], err = a.oneCode(cmd, c, found.Accounts[0]); err != nil {
+			if query != "" && oneAccount(found.Accounts) {
+				if err := a.onlyOne(cmd, c, &found); err != nil {
 					return err
 				}
 			}
@@ -73,19 +67,20 @@ func (a *app) copyOne(cmd *cobra.Command, c *client.Client, query string) error 
 	if _, err := findClipboard(); err != nil {
 		return err // before a code that counts is used up
 	}
-	_, account, err := a.pickAccount(cmd.Context(), query)
+	found, err := c.Accounts(cmd.Context(), query)
 	if err != nil {
 		return err
 	}
-	picked := account
-	account, err = a.oneCode(cmd, c, picked)
-	if isCode(err, api.CodeSealed) {
-		if opened, tapErr := a.unlockByTap(cmd.Context(), c, given{}); opened {
-			account, err = a.oneCode(cmd, c, picked)
-		} else if tapErr != nil && !isCode(tapErr, api.CodeNoKey) {
-			return tapErr
-		}
+	places := found.Accounts
+	switch exact := exactly(places, query); {
+	case len(exact) == 1:
+		places = exact
+	case len(places) == 0:
+		return a.nothingFound(found, query)
+	case !oneAccount(places):
+		return ambiguous(query, places)
 	}
+	account, err := a.anyCode(cmd, c, places)
 	if err != nil {
 		return err
 	}
@@ -100,16 +95,27 @@ func (a *app) copyOne(cmd *cobra.Command, c *client.Client, query string) error 
 	return a.said(text)
 }
 
-// sealedOne reports whether the one account that was found has no code because the vault is sealed.
-func sealedOne(found api.Accounts) bool {
-	return len(found.Accounts) == 1 && found.Accounts[0].Where == api.AccountVault && len(found.Accounts[0].Code) == 0 &&
-		slices.ContainsFunc(found.Problems, func(p api.Error) bool { return p.Code == api.CodeSealed })
+// oneAccount reports whether all are one account, in one or several places.
+func oneAccount(all []api.Account) bool {
+	return len(all) > 0 && !slices.ContainsFunc(all, func(one api.Account) bool {
+		return one.Issuer != all[0].Issuer || one.Name != all[0].Name || one.Kind != all[0].Kind || one.Period != all[0].Period
+	})
 }
 
-// mayAsk reports whether an account without a code can be asked for one: the vault's, while it is sealed, cannot.
-func mayAsk(found api.Accounts) bool {
-	one := found.Accounts[0]
-	return one.Where != api.AccountVault || one.Kind == "hotp"
+// onlyOne leaves of the one account that was found the places that gave its code. Where none did, it asks one.
+func (a *app) onlyOne(cmd *cobra.Command, c *client.Client, found *api.Accounts) error {
+	coded := slices.Clone(found.Accounts)
+	coded = slices.DeleteFunc(coded, func(one api.Account) bool { return len(one.Code) == 0 })
+	if len(coded) == 0 {
+		one, err := a.anyCode(cmd, c, found.Accounts)
+		if err != nil {
+			return err
+		}
+		coded = append(coded, one)
+	}
+	found.Accounts = coded
+	found.Problems = slices.DeleteFunc(found.Problems, func(p api.Error) bool { return p.Code == api.CodeSealed }) // it took no part, or is open now
+	return nil
 }
 
 func wipeCodes(all []api.Account) {
@@ -118,13 +124,52 @@ func wipeCodes(all []api.Account) {
 	}
 }
 
+// anyCode fetches an account's code from one of its places: from one that takes no touch rather than one that does, and
+// from a sealed vault only where it is nowhere else, for which it waits for a tap. A code that counts is always the
+// first place's, as each counts by itself.
+func (a *app) anyCode(cmd *cobra.Command, c *client.Client, places []api.Account) (account api.Account, err error) {
+	if places[0].Kind == "hotp" {
+		places = places[:1]
+	}
+	places = slices.Clone(places)
+	slices.SortStableFunc(places, func(x, y api.Account) int { return rank(x.Touch) - rank(y.Touch) })
+	for _, place := range places {
+		what := title(place)
+		if len(places) > 1 {
+			what += ", on " + client.Show(whereText(place))
+		}
+		account, err = a.codeOf(cmd, c, place, what)
+		if !isCode(err, api.CodeSealed) {
+			return account, err
+		}
+	}
+	if opened, tapErr := a.unlockByTap(cmd.Context(), c, given{}); opened {
+		return a.oneCode(cmd, c, places[0])
+	} else if tapErr != nil && !isCode(tapErr, api.CodeNoKey) {
+		return api.Account{}, tapErr
+	}
+	return api.Account{}, err
+}
+
+func rank(touch bool) int {
+	if touch {
+		return 1
+	}
+	return 0
+}
+
 // oneCode fetches an account's code, and says when the key has to be touched.
 func (a *app) oneCode(cmd *cobra.Command, c *client.Client, account api.Account) (api.Account, error) {
+	return a.codeOf(cmd, c, account, title(account))
+}
+
+// codeOf is oneCode where the account is called what.
+func (a *app) codeOf(cmd *cobra.Command, c *client.Client, account api.Account, what string) (api.Account, error) {
 	s := newScreen(a.stderr)
 	defer s.clear()
 	pinned := account.Pinned
 	account, err := c.Code(cmd.Context(), account.ID, func() {
-		s.progress("Touch the key for the code of "+title(account), time.Time{})
+		s.progress("Touch the key for the code of "+what, time.Time{})
 	})
 	account.Pinned = pinned
 	return account, err
