@@ -45,10 +45,10 @@ reader, the card's id, or vault.`,
 }
 
 func (a *app) printAccounts(found api.Accounts) error {
-	a.printProblems(found.Problems)
 	if len(found.Accounts) == 0 {
 		return a.nothingFound(found, "")
 	}
+	a.printProblems(found.Problems)
 	rows := make([][]string, len(found.Accounts))
 	for i, account := range found.Accounts {
 		rows[i] = []string{account.Issuer, account.Name, accountType(account), whereText(account), account.ID}

@@ -193,10 +193,10 @@ func (a *app) printCodes(found api.Accounts, query string) error {
 		}
 		return a.nothingFound(found, query)
 	}
-	a.printProblems(found.Problems)
 	if len(found.Accounts) == 0 {
 		return a.nothingFound(found, query)
 	}
+	a.printProblems(found.Problems)
 	rows := make([][]string, len(found.Accounts))
 	for i, account := range found.Accounts {
 		rows[i] = []string{account.Issuer, account.Name, codeText(account), lasting(account), whereText(account)}
@@ -239,11 +239,15 @@ func (a *app) printProblems(problems []api.Error) {
 }
 
 // nothingFound is the error where nothing was found: that of the first place that could not be asked, if there is one.
+// It says why the others could not.
 func (a *app) nothingFound(found api.Accounts, query string) error {
 	switch {
 	case len(found.Accounts) > 0:
 		return nil
 	case len(found.Problems) > 0:
+		if !a.json {
+			a.printProblems(found.Problems[1:])
+		}
 		return &found.Problems[0]
 	case query != "":
 		return api.Errorf(api.CodeNotFound, "no account has %q in its issuer or name: see fob accounts", client.Show(query))
