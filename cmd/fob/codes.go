@@ -32,7 +32,8 @@ and for HOTP always the first that fob accounts lists.
 With --copy that code goes into the clipboard instead, which is cleared after
 30 s if it still holds it. Where that account is in the vault alone, and the
 vault is sealed and opens by a tap, it waits for the tap.`,
-		Example: "  fob codes\n  fob codes github\n  fob codes --copy contoso alice",
+		Example:           "  fob codes\n  fob codes github\n  fob codes --copy contoso alice",
+		ValidArgsFunction: a.completeAccounts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
