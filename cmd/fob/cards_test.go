@@ -57,13 +57,14 @@ func TestCardScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"card": insertCard,
-			"pull": pullCard,
-			"fobd": func(ts *testscript.TestScript, _ bool, args []string) { startFobd(ts, bin, args) },
-			"code": wantCode,
-			"calm": awaitCalm,
-			"xvfb": startX,
-			"sway": startSway,
+			"card":  insertCard,
+			"pull":  pullCard,
+			"fobd":  func(ts *testscript.TestScript, _ bool, args []string) { startFobd(ts, bin, args) },
+			"code":  wantCode,
+			"calm":  awaitCalm,
+			"xvfb":  startX,
+			"sway":  startSway,
+			"pcscd": runService,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "desk" { // where what is missing may be
@@ -103,6 +104,27 @@ func pullCard(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	pull.(func())()
 }
+
+// runService is "pcscd stop", until "pcscd start" or the script's end.
+func runService(ts *testscript.TestScript, _ bool, args []string) {
+	switch strings.Join(args, " ") {
+	case "stop":
+		ts.Check(reader.Stop())
+		stopped = true
+		ts.Defer(func() {
+			if stopped {
+				_ = reader.Start()
+			}
+		})
+	case "start":
+		ts.Check(reader.Start())
+		stopped = false
+	default:
+		ts.Fatalf("usage: pcscd stop|start")
+	}
+}
+
+var stopped bool // pcscd is
 
 // awaitCalm is "calm N": waits until a period of 30 s has at least N seconds left.
 func awaitCalm(ts *testscript.TestScript, _ bool, args []string) {

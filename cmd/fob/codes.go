@@ -242,19 +242,36 @@ func (a *app) printProblems(problems []api.Error) {
 // nothingFound is the error where nothing was found: that of the first place that could not be asked, if there is one.
 // It says why the others could not.
 func (a *app) nothingFound(found api.Accounts, query string) error {
-	switch {
-	case len(found.Accounts) > 0:
+	if len(found.Accounts) > 0 {
 		return nil
-	case len(found.Problems) > 0:
-		if !a.json {
-			a.printProblems(found.Problems[1:])
+	}
+	// That no card can be asked does not tell where the account is: it is said beside the rest.
+	hint := ""
+	var problems []api.Error
+	for _, p := range found.Problems {
+		if p.Code == api.CodeNoCardService {
+			hint = sentence(p.Message)
+		} else {
+			problems = append(problems, p)
 		}
-		return &found.Problems[0]
+	}
+	if len(problems) > 0 && !a.json {
+		a.printProblems(problems[1:])
+	}
+	if hint != "" && (query != "" || len(problems) > 0) && !a.json {
+		fmt.Fprintln(a.stderr, hint)
+	}
+	switch {
+	case len(problems) > 0:
+		return &problems[0]
 	case query != "":
 		return api.Errorf(api.CodeNotFound, "no account has %q in its issuer or name: see fob accounts", client.Show(query))
 	case a.json:
 		return nil
 	}
-	_, err := fmt.Fprintln(a.out, "There are no accounts, on a card that is in a reader or in the vault: add one with “fob accounts add”.")
-	return err
+	fmt.Fprintln(a.out, "There are no accounts, on a card that is in a reader or in the vault: add one with “fob accounts add”.")
+	if hint != "" {
+		fmt.Fprintln(a.out, hint)
+	}
+	return nil
 }

@@ -60,7 +60,9 @@ func (c *Cards) list(ctx context.Context, a listArgs) ([]Found, error) {
 	a.Left = slices.Collect(maps.Keys(c.left))
 	c.mu.Unlock()
 	var all []Found
-	if err := c.do(ctx, "cards", opList, listTime, a, &all); err != nil {
+	if err := c.do(ctx, "cards", opList, listTime, a, &all); errors.Is(err, ErrNoService) {
+		return nil, ErrNoService // of no card
+	} else if err != nil {
 		return nil, err
 	}
 	if len(all) > maxReaders || slices.ContainsFunc(all, func(f Found) bool { return !f.plausible() }) {

@@ -184,7 +184,6 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 		return Listing{}, err
 	}
 	l.Accounts = mine
-	// A machine without card readers has nothing to say of them.
 	if cardsErr != nil && !errors.Is(cardsErr, card.ErrNoService) {
 		l.Problems = append(l.Problems, cardsErr)
 	}
@@ -204,6 +203,10 @@ func (b *Book) everything(ctx context.Context, query string, codes bool) (l List
 	l.Accounts = closest(l.Accounts, query)
 	if problem != nil && slices.ContainsFunc(l.Accounts, func(a Account) bool { return a.Where == Vault }) {
 		l.Problems = slices.Insert(l.Problems, 0, problem)
+	}
+	// A machine without card readers has nothing to say of them, unless what was looked for may be on a card.
+	if errors.Is(cardsErr, card.ErrNoService) && len(l.Accounts) == 0 {
+		l.Problems = append(l.Problems, cardsErr)
 	}
 	l.Problems = append(l.Problems, b.brokenOff(ctx, found)...)
 	pinned, err := b.pinned()
