@@ -1,12 +1,14 @@
 package card
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,24 +16,29 @@ import (
 
 // fakeRun stands in for the helper: it says what comes from news, and ends with what comes from ends.
 type fakeRun struct {
-	news    chan string
-	ends    chan error
-	running int
-	started int
-	log     strings.Builder
+	news chan string
+	ends chan error
+
+	running, started, warned atomic.Int32
+}
+
+// Write counts the lines of the log that warn.
+func (f *fakeRun) Write(line []byte) (int, error) {
+	f.warned.Add(int32(bytes.Count(line, []byte("level=WARN"))))
+	return len(line), nil
 }
 
 func newFakeWatch(t *testing.T) (*Watch, *fakeRun) {
 	f := &fakeRun{news: make(chan string), ends: make(chan error)}
-	w := &Watch{run: f.run, log: slog.New(slog.NewTextHandler(&f.log, nil)), followers: map[*Follower]struct{}{}}
+	w := &Watch{run: f.run, log: slog.New(slog.NewTextHandler(f, nil)), followers: map[*Follower]struct{}{}}
 	t.Cleanup(w.Close)
 	return w, f
 }
 
 func (f *fakeRun) run(ctx context.Context, tell func(json.RawMessage) error) error {
-	f.running++
-	f.started++
-	defer func() { f.running-- }()
+	f.running.Add(1)
+	f.started.Add(1)
+	defer f.running.Add(-1)
 	for {
 		select {
 		case b := <-f.news:
@@ -66,10 +73,10 @@ func next(f *Follower) string {
 func TestWatchRunsWhileSomebodyFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, run := newFakeWatch(t)
-		count := func(running, started int) {
+		count := func(running, started int32) {
 			t.Helper()
-			if synctest.Wait(); run.running != running || run.started != started {
-				t.Errorf("%d helpers run of %d, not %d of %d", run.running, run.started, running, started)
+			if synctest.Wait(); run.running.Load() != running || run.started.Load() != started {
+				t.Errorf("%d helpers run of %d, not %d of %d", run.running.Load(), run.started.Load(), running, started)
 			}
 		}
 		expect := func(f *Follower, want string) {
@@ -135,7 +142,7 @@ func TestWatchOutlivesItsHelper(t *testing.T) {
 		if got := next(f); got != "[{x false false false}]" {
 			t.Errorf("then it tells %q", got)
 		}
-		began := run.started
+		began := run.started.Load()
 		for _, garbage := range []string{`{"readers":[{"name":""}]}`, `{"readers":7}`, `{"readers":[{"name":"x"}],"trouble":"FOB_CARD_BUSY"}`, `[`} {
 			run.news <- garbage // no helper says anything first: from the second on the follower is told
 			synctest.Wait()
@@ -153,8 +160,9 @@ func TestWatchOutlivesItsHelper(t *testing.T) {
 		if d := time.Since(start); d < 5*time.Minute {
 			t.Errorf("20 helpers were started in %v", d)
 		}
-		if n := strings.Count(run.log.String(), "level=WARN"); n != run.started-1 && n != run.started || run.started < began+20 {
-			t.Errorf("%d lines in the log for %d helpers", n, run.started)
+		synctest.Wait()
+		if n, started := run.warned.Load(), run.started.Load(); n != started-1 && n != started || started < began+20 {
+			t.Errorf("%d lines in the log for %d helpers", n, started)
 		}
 		time.Sleep(mostPause)
 		run.news <- `{}`
