@@ -52,7 +52,7 @@ func (a *app) places(ctx context.Context, on []string) (*client.Client, []place,
 func (a *app) usualPlace(ctx context.Context, c *client.Client) ([]place, error) {
 	cards, err := c.Cards(ctx)
 	if isCode(err, api.CodeNoCardService) {
-		fmt.Fprintf(a.stderr, "No card can be asked, so this goes into the vault: %s\n", sentence(err.Error()))
+		fmt.Fprintf(a.stderr, "%s So this goes into the vault.\n", sentence(err.Error()))
 		return []place{vaultPlace}, nil
 	}
 	if err != nil {
