@@ -89,7 +89,11 @@ func TestFaultyKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if v := decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 10_000})); v.Decision != api.Approved {
+			v = decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 10_000}))
+			if c.fault == virtual.FaultGarbageHID && v.Decision != api.Approved { // a pty keeps, as no hidraw does, what nobody has read
+				v = decision(t, i.begin(t, api.BeginRequest{Service: "mailer", TimeoutMS: 10_000}))
+			}
+			if v.Decision != api.Approved {
 				t.Errorf("afterwards: %s (%v)", v.Decision, v.Error)
 			}
 		})

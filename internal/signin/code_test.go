@@ -74,6 +74,7 @@ func TestCodeRacesTheKey(t *testing.T) {
 		race(t, func(t *testing.T, d *desk, f *fob, k *fakeKey) {
 			r := d.ask(signin.Ask{})
 			<-k.blinks
+			synctest.Wait() // the offer of the code may come after that of the key
 			if v := r.View(); !strings.Contains(v.Progress, "Touch the key") || !strings.Contains(v.Progress, "or type a code") || len(v.Offers) != 2 {
 				t.Errorf("it says %q, with %+v", v.Progress, v.Offers)
 			}
