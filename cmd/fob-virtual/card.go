@@ -25,7 +25,7 @@ type cardFlags struct {
 	touch, fault         string
 	after                int
 	delay, timeout       time.Duration
-	fromOne              bool
+	fromOne, contact     bool
 }
 
 func newCardCommand() *cobra.Command {
@@ -51,6 +51,7 @@ stdin (with --touch manual) or SIGUSR1 touches it.`,
 	p.DurationVar(&f.delay, "delay", 0, "with --touch auto, how long after it began to wait")
 	p.DurationVar(&f.timeout, "touch-timeout", 15*time.Second, "how long it waits for a touch")
 	p.BoolVar(&f.fromOne, "counter-from-one", false, "let new HOTP accounts begin with counter 1, as some firmware does")
+	p.BoolVar(&f.contact, "contact", false, "answer a reset as in a USB port, not as on a contactless reader (NFC)")
 	p.StringVar(&f.fault, "fault", "none", "misbehave: "+joined(card.Faults))
 	p.IntVar(&f.after, "fault-after", 0, "with --fault, how many instructions it answers well before")
 	p.StringVar(&f.name, "name", "", "begin each printed line with this name")
@@ -59,7 +60,7 @@ stdin (with --touch manual) or SIGUSR1 touches it.`,
 
 // options reads the flags.
 func (f cardFlags) options() (card.Options, error) {
-	o := card.Options{StateFile: f.state, Slots: f.slots, Delay: f.delay, TouchTimeout: f.timeout, CounterFromOne: f.fromOne}
+	o := card.Options{StateFile: f.state, Slots: f.slots, Delay: f.delay, TouchTimeout: f.timeout, CounterFromOne: f.fromOne, Contact: f.contact}
 	var err error
 	if o.Touch, err = virtual.ParseTouchMode(f.touch); err != nil {
 		return o, err

@@ -289,6 +289,42 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A card that was reset in the middle, by whom nobody knows, fails what was asked and no more.
+func TestAResetInTheMiddle(t *testing.T) {
+	cards := newCards(t)
+	s := insert(t, reader.FirstPort, soft.Options{})
+	c := the(t, cards)
+	if err := cards.Put(t.Context(), c, account("me")); err != nil {
+		t.Fatal(err)
+	}
+	for step, want := range []error{nil, ykoath.ErrRefused} { // SELECT, CALCULATE ALL
+		s.SetFault(soft.FaultReset, step)
+		if _, err := codes(t, cards, c, time.Now()); !errors.Is(err, want) {
+			t.Errorf("before step %d: %v", step, err)
+		}
+		if all, err := codes(t, cards, c, time.Now()); err != nil || len(all) != 1 {
+			t.Errorf("then: %v, %v", all, err)
+		}
+	}
+}
+
+// A key in a USB port and one on a contactless reader answer a reset in other words, and are the same to us.
+func TestContactAndContactless(t *testing.T) {
+	cards := newCards(t)
+	for _, contact := range []bool{true, false} {
+		t.Run(fmt.Sprintf("contact %v", contact), func(t *testing.T) {
+			insert(t, reader.FirstPort, soft.Options{Contact: contact})
+			c := the(t, cards)
+			if err := cards.Put(t.Context(), c, account("me")); err != nil {
+				t.Fatal(err)
+			}
+			if all, err := codes(t, cards, c, time.Unix(59, 0)); err != nil || len(all) != 1 || string(all[0].Code) != "287082" {
+				t.Errorf("its codes are %+v, %v", all, err)
+			}
+		})
+	}
+}
+
 // hostile are cards in every reader, each with the longest answers that a card may give.
 type hostile struct{}
 

@@ -223,13 +223,20 @@ func TestAllOrNone(t *testing.T) {
 	}
 	d.Delete(t.Context(), d.find(two))
 	for step := range 5 { // SELECT, CALCULATE ALL; SELECT, LIST, PUT: the card itself does not tell whether PUT was done
-		bad.SetFault(soft.Fault6F00, step)
-		if ids, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault, two}); err == nil {
-			t.Errorf("with a card that fails at step %d: %v", step, ids)
-		}
-		bad.SetFault(soft.NoFault, 0)
-		if all := d.shown(); len(all) != 0 {
-			t.Errorf("after a failure at step %d there are %v", step, all)
+		for _, fault := range []soft.Fault{soft.Fault6F00, soft.FaultReset} {
+			bad.SetFault(fault, step)
+			ids, err := d.Add(t.Context(), totp("me"), []string{one, codes.Vault, two})
+			bad.SetFault(soft.NoFault, 0)
+			if fault == soft.FaultReset && err == nil { // SELECT came after it
+				for _, id := range ids {
+					d.Delete(t.Context(), id)
+				}
+			} else if err == nil {
+				t.Errorf("with a card whose fault is %s at step %d: %v", fault, step, ids)
+			}
+			if all := d.shown(); len(all) != 0 {
+				t.Errorf("after %s at step %d there are %v", fault, step, all)
+			}
 		}
 	}
 	d.full = true

@@ -35,6 +35,9 @@ func (c *Card) Answer(apdu []byte) []byte {
 	if c.is(FaultMute) || c.is(FaultGone) {
 		return nil
 	}
+	if c.is(FaultReset) && c.count.Load() == c.faultAt.Load() {
+		c.forget()
+	}
 	data, sw := c.run(apdu)
 	switch {
 	case c.is(Fault6F00) && !selects(apdu):
@@ -55,6 +58,11 @@ func (c *Card) Answer(apdu []byte) []byte {
 func (c *Card) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forget()
+}
+
+// forget is Reset, and is called with the lock held.
+func (c *Card) forget() {
 	c.applet, c.locked, c.asked, c.rest = false, false, nil, nil
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	TouchTimeout time.Duration
 	// OnWait is called each time it begins to wait for a touch. It must not block.
 	OnWait func()
+	// Contact has it answer a reset as a key in a USB port does, and not as one on a contactless reader (NFC).
+	Contact bool
 	// CounterFromOne lets the first code of a new HOTP account be that of counter 1, as some firmware does.
 	CounterFromOne bool
 }
@@ -59,10 +61,13 @@ const (
 	FaultNoApplet Fault = "no-applet"
 	// FaultLiar does not know the password that it wants.
 	FaultLiar Fault = "liar"
+	// FaultReset forgets once that its applet was selected and unlocked, as where another program resets the card in
+	// between.
+	FaultReset Fault = "reset"
 )
 
 // Faults lists them all, without NoFault.
-var Faults = []Fault{FaultGone, Fault6F00, FaultLength, FaultGarbage, FaultEndless, FaultMute, FaultNoApplet, FaultLiar}
+var Faults = []Fault{FaultGone, Fault6F00, FaultLength, FaultGarbage, FaultEndless, FaultMute, FaultNoApplet, FaultLiar, FaultReset}
 
 // ParseFault reads a fault's name; "" and "none" are NoFault.
 func ParseFault(s string) (Fault, error) {

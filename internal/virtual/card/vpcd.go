@@ -17,8 +17,12 @@ import (
 // Port is where vsmartcard-vpcd waits for the card of its first reader; that of the second is the next.
 const Port = 35963
 
-// atr is the answer to reset (ISO 7816-3 §8): T=1, and "Fob" as historical bytes.
-var atr = []byte{0x3b, 0x83, 0x80, 0x01, 'F', 'o', 'b', 0x49}
+// The answers to reset (ISO 7816-3 §8), both T=1: that which a reader makes up for a contactless card, with "Fob" as
+// historical bytes (PC/SC part 3 §3.1.3.2.3.1), and a YubiKey's in a USB port.
+var (
+	contactlessATR = []byte{0x3b, 0x83, 0x80, 0x01, 'F', 'o', 'b', 0x49}
+	contactATR     = []byte{0x3b, 0xfd, 0x13, 0x00, 0x00, 0x81, 0x31, 0xfe, 0x15, 0x80, 0x73, 0xc0, 0x21, 0xc0, 0x57, 'Y', 'u', 'b', 'i', 'K', 'e', 'y', 0x40}
+)
 
 // What the reader sends in a message of one byte.
 const (
@@ -63,7 +67,9 @@ func (c *Card) serve(ctx context.Context, conn net.Conn, in func()) error {
 		var out []byte
 		switch {
 		case len(b) == 1 && b[0] == getATR:
-			out = atr
+			if out = contactlessATR; c.o.Contact {
+				out = contactATR
+			}
 		case len(b) == 1 && (b[0] == powerOff || b[0] == powerOn || b[0] == reset):
 			powered = b[0] != powerOff
 			c.Reset()
