@@ -13,21 +13,20 @@ const Version = "v1"
 
 // The kinds of request.
 const (
-	KindSignIn       = "sign-in"
-	KindAddMethod    = "add-method"
-	KindRemoveMethod = "remove-method"
-	KindTest         = "test"
-	KindResync       = "resync"
-	KindSetPIN       = "set-pin"
-	KindReset        = "reset"
-	KindUnblock      = "unblock"
-	KindChangeToken  = "change-token"
-	KindExportTokens = "export-tokens"
-	KindChangeVault  = "change-vault"
-	KindBackup       = "backup"
-	KindLost         = "lost-method"
-	KindUnlock       = "unlock" // the vault, by a tap on a key that has a slot
-
+	KindSignIn         = "sign-in"
+	KindAddMethod      = "add-method"
+	KindRemoveMethod   = "remove-method"
+	KindTest           = "test"
+	KindResync         = "resync"
+	KindSetPIN         = "set-pin"
+	KindReset          = "reset"
+	KindUnblock        = "unblock"
+	KindChangeToken    = "change-token"
+	KindExportTokens   = "export-tokens"
+	KindChangeVault    = "change-vault"
+	KindBackup         = "backup"
+	KindLost           = "lost-method"
+	KindUnlock         = "unlock"          // the vault, by a tap on a key that has a slot
 	KindExportAccounts = "export-accounts" // at a user instance
 )
 

@@ -198,7 +198,7 @@ func (r *Request) replugged(key fido.Key, before []fido.Key) (fido.Key, error) {
 func (r *Request) namesOn(k fido.Key) string {
 	var names []string
 	for _, m := range method.Of(r.methods, method.TypeKey) {
-		if r.asks(r.ctx, holder{key: k, methods: []method.Method{m}}) == nil {
+		if r.asks(r.ctx, k, r.e.rpID(), credentialIDs([]method.Method{m})) == nil {
 			names = append(names, "“"+m.Name+"”")
 		}
 	}

@@ -134,7 +134,7 @@ func (r *Request) tokenProblem(w wanted) error {
 
 // canType refuses to ask for codes while none could be checked.
 func (r *Request) canType() error {
-	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+	if err := r.e.unsealed(); err != nil {
 		return err
 	}
 	return r.notLockedOut()

@@ -192,7 +192,7 @@ func (r *Request) newKeys(ctx context.Context, only string) ([]fido.Key, error) 
 	var names []string
 	left := slices.DeleteFunc(slices.Clone(keys), func(k fido.Key) bool {
 		names = append(names, k.Name)
-		return r.asks(ctx, holder{key: k, methods: mine}) == nil
+		return r.asks(ctx, k, r.e.rpID(), credentialIDs(mine)) == nil
 	})
 	if err := context.Cause(ctx); err != nil {
 		return nil, err

@@ -12,9 +12,6 @@ import (
 	"github.com/fobproject/fob/internal/store"
 )
 
-// KindExportAccounts hands accounts for other sites out, with their secrets.
-const KindExportAccounts Kind = "export-accounts"
-
 // What becomes of an export of accounts, besides the errors of Config.Accounts.
 var (
 	ErrNoAccounts      = errors.New("the vault has no accounts to export, and those on cards stay there: a card does not give its secrets away")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/fobproject/fob/internal/caller"
@@ -62,101 +61,47 @@ func (r *Request) unlock() (outcome, error) {
 	return out, nil
 }
 
-// slotHolder is a plugged key that holds, or may hold, the credential of a slot.
-type slotHolder struct {
-	holder
-	slot vault.TapSlot
-}
-
 // slotOpening is a slot that a tap has opened.
 type slotOpening struct {
 	*vault.Opening
 	slot vault.TapSlot
 }
 
-// slotHolders finds the plugged keys that can be asked, and for which slot. One key is simply asked for the
-// one slot; of several, those that say at once that they hold no credential are left out. As in
-// holders, this request stands in their queues before they are asked.
-func (r *Request) slotHolders(ctx context.Context, slots []vault.TapSlot) ([]slotHolder, error) {
-	keys := r.seen
-	r.seen = nil
-	if keys == nil {
-		var err error
-		if keys, err = r.e.plugged(r.ask.KeyID); err != nil {
-			return nil, err
-		}
+// slotHolders finds the plugged keys that can be asked, and for which slot. One key is simply asked for the one slot;
+// of several, those that say at once that they hold no credential are left out.
+func (r *Request) slotHolders(ctx context.Context, slots []vault.TapSlot) ([]holder, error) {
+	keys, err := r.pluggedSince(r.ask.KeyID)
+	if err != nil {
+		return nil, err
 	}
-	all := make([]slotHolder, len(keys))
-	for i, k := range keys {
-		all[i] = slotHolder{holder{key: k}, slots[0]}
-	}
-	if len(keys) == 1 && len(slots) == 1 {
+	all := asHolders(keys)
+	if len(all) == 1 && len(slots) == 1 {
+		all[0].slot = slots[0]
 		return all, nil
 	}
-	found := make([]bool, len(all))
-	var asked sync.WaitGroup
-	for i := range all {
-		all[i].claim = r.e.turns.join(ctx, all[i].key.ID, r.claimant())
-		asked.Go(func() { all[i].slot, found[i] = r.slotOn(ctx, all[i].key, slots) })
-	}
-	asked.Wait()
-	var able []slotHolder
-	for i, h := range all {
-		if found[i] && ctx.Err() == nil {
-			able = append(able, h)
-		} else {
-			h.claim.leave()
-		}
-	}
-	switch err := context.Cause(ctx); {
-	case err != nil:
-		for _, h := range able {
-			h.claim.leave()
-		}
-		return nil, err
-	case len(able) == 0:
-		return nil, ErrKeyNoSlot
-	}
-	return able, nil
+	return r.shortlist(ctx, all, ErrKeyNoSlot, func(h *holder) bool { return r.findSlot(ctx, h, slots) })
 }
 
-// slotOn asks a key silently which of the slots it opens: the first of which it does not say that it has nothing.
+// findSlot asks a key silently which of the slots it opens: the first of which it does not say that it has nothing.
 // One that says neither within preflightLimit is asked aloud.
-func (r *Request) slotOn(ctx context.Context, k fido.Key, slots []vault.TapSlot) (vault.TapSlot, bool) {
+func (r *Request) findSlot(ctx context.Context, h *holder, slots []vault.TapSlot) bool {
 	for _, s := range slots {
-		if err := r.asksSlot(ctx, k, s); !errors.Is(err, fido.ErrNoCredential) {
-			return s, true
+		if err := r.asks(ctx, h.key, s.RPID, [][]byte{s.Credential}); !errors.Is(err, fido.ErrNoCredential) {
+			h.slot = s
+			return true
 		}
 	}
-	return vault.TapSlot{}, false
-}
-
-// asksSlot asks a key silently for one slot's credential, as asks does for a method's.
-func (r *Request) asksSlot(ctx context.Context, k fido.Key, s vault.TapSlot) error {
-	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
-	defer cancel()
-	done, err := r.e.turns.exclusive(ctx, k.ID)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, hash, err := r.clientData(policy.None, "")
-	if err != nil {
-		return err
-	}
-	args := fido.AssertArgs{RPID: s.RPID, ClientDataHash: hash[:], Allow: [][]byte{s.Credential}, Silent: true}
-	_, err = r.e.cfg.Devices.Assert(ctx, k, args, preflightLimit)
-	return err
+	return false
 }
 
 // tapToOpen makes one key blink, and finds out whether what it gives opens its slot.
-func (r *Request) tapToOpen(ctx context.Context, h slotHolder) (o slotOpening, err error) {
+func (r *Request) tapToOpen(ctx context.Context, h holder) (o slotOpening, err error) {
 	defer func() {
 		if err != nil && ctx.Err() == nil {
 			r.offer(h.key.ID, func(o *Offer) { o.State, o.Err = OfferFailed, err })
 		}
 	}()
-	given, err := r.tapSecret(ctx, h.holder, h.slot.Tap, nil)
+	given, err := r.tapSecret(ctx, h, h.slot.Tap, nil)
 	if err != nil {
 		return slotOpening{}, err
 	}
@@ -203,6 +148,11 @@ func (r *Request) tapSecret(ctx context.Context, h holder, t vault.Tap, made *fi
 	}
 	letGo()
 	return given, nil
+}
+
+// addsKey reports whether a slot for a security key is asked for.
+func (a VaultAsk) addsKey() bool {
+	return a.Action == SlotAdd && a.Type == string(vault.TypeSecurityKey)
 }
 
 // canAddKeySlot refuses a slot for a security key that could not be made.

@@ -12,6 +12,7 @@ import (
 	"github.com/fobproject/fob/internal/fido"
 	"github.com/fobproject/fob/internal/method"
 	"github.com/fobproject/fob/internal/policy"
+	"github.com/fobproject/fob/internal/vault"
 )
 
 const (
@@ -30,6 +31,7 @@ const (
 type holder struct {
 	key     fido.Key
 	methods []method.Method
+	slot    vault.TapSlot // of the vault, where the key is asked to open that
 	// claim was made before the key was asked what it holds; nil if it was not asked. Whoever makes
 	// the key blink takes it over.
 	claim *claim
@@ -269,68 +271,64 @@ func (r *Request) assert(ctx context.Context, h holder, need policy.Strength, ab
 // their queues: a key that blinks for another request stops, so that no tap goes to that one while
 // this one is looking.
 func (r *Request) holders(ctx context.Context, ms []method.Method, only string) ([]holder, error) {
-	keys := r.seen
-	r.seen = nil
-	if keys == nil {
-		var err error
-		if keys, err = r.e.plugged(only); err != nil {
-			return nil, err
-		}
+	keys, err := r.pluggedSince(only)
+	if err != nil {
+		return nil, err
 	}
-	holders := make([]holder, len(keys))
+	all := make([]holder, len(keys))
 	for i, k := range keys {
-		holders[i] = holder{key: k, methods: ms}
+		all[i] = holder{key: k, methods: ms}
 	}
-	if len(holders) == 1 {
-		return holders, nil
+	if len(all) == 1 {
+		return all, nil
 	}
-	for i := range holders {
-		holders[i].claim = r.e.turns.join(ctx, holders[i].key.ID, r.claimant())
+	return r.shortlist(ctx, all, ErrKeyNotOwn, func(h *holder) bool {
+		return !errors.Is(r.asks(ctx, h.key, r.e.rpID(), credentialIDs(ms)), fido.ErrNoCredential)
+	})
+}
+
+// pluggedSince are the keys that were plugged in when the request began, the first time; later, those that are now.
+func (r *Request) pluggedSince(only string) ([]fido.Key, error) {
+	if keys := r.seen; keys != nil {
+		r.seen = nil
+		return keys, nil
 	}
-	holds := make([]bool, len(holders))
+	return r.e.plugged(only)
+}
+
+// shortlist stands in the queues of several keys while each is asked whether it may hold what is wanted, and leaves
+// those of the others. It fails with none where all are others.
+func (r *Request) shortlist(ctx context.Context, all []holder, none error, holds func(*holder) bool) ([]holder, error) {
+	for i := range all {
+		all[i].claim = r.e.turns.join(ctx, all[i].key.ID, r.claimant())
+	}
+	answers := make([]bool, len(all))
 	var asked sync.WaitGroup
-	for i, h := range holders {
-		asked.Go(func() { holds[i] = r.mayHold(ctx, h) })
+	for i := range all {
+		asked.Go(func() { answers[i] = holds(&all[i]) })
 	}
 	asked.Wait()
+	err := context.Cause(ctx)
 	var able []holder
-	for i, h := range holders {
-		if holds[i] && ctx.Err() == nil {
+	for i, h := range all {
+		if answers[i] && err == nil {
 			able = append(able, h)
 		} else {
 			h.claim.leave()
 		}
 	}
-	if err := context.Cause(ctx); err != nil {
-		leaveAll(able)
-		return nil, err
+	if err == nil && len(able) == 0 {
+		err = none
 	}
-	if len(able) == 0 {
-		return nil, ErrKeyNotOwn
-	}
-	return able, nil
+	return able, err
 }
 
-// leaveAll takes the claims of holders back that nobody will ask.
-func leaveAll(holders []holder) {
-	for _, h := range holders {
-		if h.claim != nil {
-			h.claim.leave()
-		}
-	}
-}
-
-// mayHold reports whether the key may hold one of the credentials: one that does not say no.
-func (r *Request) mayHold(ctx context.Context, h holder) bool {
-	return !errors.Is(r.asks(ctx, h), fido.ErrNoCredential)
-}
-
-// asks asks the key silently, within preflightLimit, for one of the credentials: nil if it has one,
+// asks asks the key silently, within preflightLimit, for one of the credentials of an RP ID: nil if it has one,
 // fido.ErrNoCredential if it says that it has none, another error where it says neither.
-func (r *Request) asks(ctx context.Context, h holder) error {
+func (r *Request) asks(ctx context.Context, k fido.Key, rpID string, ids [][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
 	defer cancel()
-	done, err := r.e.turns.exclusive(ctx, h.key.ID)
+	done, err := r.e.turns.exclusive(ctx, k.ID)
 	if err != nil {
 		return err // it blinks for another request
 	}
@@ -339,9 +337,7 @@ func (r *Request) asks(ctx context.Context, h holder) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.e.cfg.Devices.Assert(ctx, h.key, fido.AssertArgs{
-		RPID: r.e.rpID(), ClientDataHash: hash[:], Allow: credentialIDs(h.methods), Silent: true,
-	}, preflightLimit)
+	_, err = r.e.cfg.Devices.Assert(ctx, k, fido.AssertArgs{RPID: rpID, ClientDataHash: hash[:], Allow: ids, Silent: true}, preflightLimit)
 	return err
 }
 

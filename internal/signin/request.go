@@ -14,20 +14,21 @@ type Kind string
 
 // The kinds of request.
 const (
-	KindSignIn       Kind = "sign-in"
-	KindAddMethod    Kind = "add-method"
-	KindRemoveMethod Kind = "remove-method"
-	KindTest         Kind = "test"
-	KindResync       Kind = "resync"
-	KindSetPIN       Kind = "set-pin"
-	KindReset        Kind = "reset"
-	KindUnblock      Kind = "unblock"
-	KindChangeToken  Kind = "change-token"
-	KindExportTokens Kind = "export-tokens"
-	KindChangeVault  Kind = "change-vault"
-	KindBackup       Kind = "backup"
-	KindLost         Kind = "lost-method"
-	KindUnlock       Kind = "unlock"
+	KindSignIn         Kind = "sign-in"
+	KindAddMethod      Kind = "add-method"
+	KindRemoveMethod   Kind = "remove-method"
+	KindTest           Kind = "test"
+	KindResync         Kind = "resync"
+	KindSetPIN         Kind = "set-pin"
+	KindReset          Kind = "reset"
+	KindUnblock        Kind = "unblock"
+	KindChangeToken    Kind = "change-token"
+	KindExportTokens   Kind = "export-tokens"
+	KindChangeVault    Kind = "change-vault"
+	KindBackup         Kind = "backup"
+	KindLost           Kind = "lost-method"
+	KindUnlock         Kind = "unlock"
+	KindExportAccounts Kind = "export-accounts"
 )
 
 // Decision is how a request ended; empty while it is pending.

@@ -24,21 +24,20 @@ type kind struct {
 
 // kinds holds the rules and the steps of every kind of request.
 var kinds = map[Kind]kind{
-	KindSignIn:       {Rules{Access: caller.AccessOwner, Foreign: true, StepUp: StepPolicy}, (*Request).canSignIn, (*Request).signIn},
-	KindTest:         {Rules{Access: caller.AccessOwner, StepUp: StepPolicy}, (*Request).canTest, (*Request).testMethod},
-	KindAddMethod:    {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canAdd, (*Request).addMethod},
-	KindRemoveMethod: {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canRemove, (*Request).removeMethod},
-	KindLost:         {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canLose, (*Request).lose},
-	KindResync:       {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canResync, (*Request).resync},
-	KindUnblock:      {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canUnblock, (*Request).unblock},
-	KindSetPIN:       {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).setPIN},
-	KindReset:        {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).reset},
-	KindChangeToken:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeToken, (*Request).changeToken},
-	KindExportTokens: {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).exportTokens},
-	KindChangeVault:  {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeVault, (*Request).changeVault},
-	KindUnlock:       {Rules{Access: caller.AccessAdmin, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canUnlock, (*Request).unlock},
-	KindBackup:       {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).backup},
-
+	KindSignIn:         {Rules{Access: caller.AccessOwner, Foreign: true, StepUp: StepPolicy}, (*Request).canSignIn, (*Request).signIn},
+	KindTest:           {Rules{Access: caller.AccessOwner, StepUp: StepPolicy}, (*Request).canTest, (*Request).testMethod},
+	KindAddMethod:      {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canAdd, (*Request).addMethod},
+	KindRemoveMethod:   {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canRemove, (*Request).removeMethod},
+	KindLost:           {Rules{Access: caller.AccessOwner, StepUp: StepStrongest, Recovers: true}, (*Request).canLose, (*Request).lose},
+	KindResync:         {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canResync, (*Request).resync},
+	KindUnblock:        {Rules{Access: caller.AccessOwner, StepUp: StepStrongest}, (*Request).canUnblock, (*Request).unblock},
+	KindSetPIN:         {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).setPIN},
+	KindReset:          {Rules{Access: caller.AccessOwner, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canCare, (*Request).reset},
+	KindChangeToken:    {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeToken, (*Request).changeToken},
+	KindExportTokens:   {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).exportTokens},
+	KindChangeVault:    {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canChangeVault, (*Request).changeVault},
+	KindUnlock:         {Rules{Access: caller.AccessAdmin, StepUp: StepNone, UserOnly: true, Desk: true}, (*Request).canUnlock, (*Request).unlock},
+	KindBackup:         {Rules{Access: caller.AccessAdmin, StepUp: StepStrongest}, (*Request).canExport, (*Request).backup},
 	KindExportAccounts: {Rules{Access: caller.AccessUser, StepUp: StepStrongest}, (*Request).canExportAccounts, (*Request).exportAccounts},
 }
 

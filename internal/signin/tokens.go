@@ -196,7 +196,7 @@ func (r *Request) changeToken() (outcome, error) {
 
 // canExport refuses to hand out seeds where nobody could approve it.
 func (r *Request) canExport() error {
-	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+	if err := r.e.unsealed(); err != nil {
 		return err
 	}
 	r.stepUpNeed()
@@ -214,12 +214,6 @@ func (r *Request) exportTokens() (outcome, error) {
 		r.yieldTo(Yield{Tokens: r.e.exported()})
 	}
 	return out, err
-}
-
-// unsealed fails where the vault was locked meanwhile: then there is nothing to hand out.
-func (e *Engine) unsealed() error {
-	_, err := e.cfg.Vault.Sealer(token.Purpose)
-	return err
 }
 
 // Exported is a token with what an export needs to bring it elsewhere.

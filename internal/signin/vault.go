@@ -35,6 +35,12 @@ func (e *Engine) Vault(_ context.Context, c caller.Caller) (s vault.Status, err 
 	return s, err
 }
 
+// unsealed fails with vault.ErrSealed unless the vault is open.
+func (e *Engine) unsealed() error {
+	_, err := e.cfg.Vault.Sealer(token.Purpose)
+	return err
+}
+
 // LockVault forgets the vault's key: until it is unlocked, what needs a secret fails with
 // vault.ErrSealed. Keys go on working.
 func (e *Engine) LockVault(c caller.Caller) error {
@@ -66,13 +72,13 @@ func (r *Request) canChangeVault() error {
 	default:
 		return badRequest("there is no change %q of the vault", caller.Clean(string(a.Action)))
 	}
-	if _, err := r.e.cfg.Vault.Sealer(token.Purpose); err != nil {
+	if err := r.e.unsealed(); err != nil {
 		return err
 	}
 	r.ask.Method.Name = r.ask.Vault.Name
 	r.stepUpNeed()
 	switch a := r.ask.Vault; {
-	case a.Action == SlotAdd && a.Type == string(vault.TypeSecurityKey):
+	case a.addsKey():
 		return r.canAddKeySlot()
 	case a.Verify || a.LockAfter != 0 || r.ask.KeyID != "":
 		return badRequest("only a security key is chosen, verifies its user, or locks the vault after a time")
@@ -87,7 +93,7 @@ func (r *Request) canChangeVault() error {
 // old way in works until the new one is on disk.
 func (r *Request) changeVault() (outcome, error) {
 	a := r.ask.Vault
-	if a.Action == SlotAdd && a.Type == string(vault.TypeSecurityKey) {
+	if a.addsKey() {
 		return r.addKeySlot()
 	}
 	defer a.Passphrase.Wipe()

@@ -22,21 +22,20 @@ func (r *Request) touchFor(format string, args ...any) {
 
 // kindWords names the kinds for people.
 var kindWords = map[Kind]string{
-	KindSignIn:       "sign-in",
-	KindAddMethod:    "new sign-in method",
-	KindRemoveMethod: "removal of a sign-in method",
-	KindTest:         "test of a sign-in method",
-	KindResync:       "bringing a token back into step",
-	KindSetPIN:       "PIN of a key",
-	KindReset:        "reset of a key",
-	KindUnblock:      "lifting all waits and blocks",
-	KindChangeToken:  "change of a token",
-	KindExportTokens: "export of all tokens' seeds",
-	KindChangeVault:  "change of the vault's slots",
-	KindBackup:       "backup of everything, seeds included",
-	KindLost:         "removal of a lost sign-in method",
-	KindUnlock:       "opening the vault",
-
+	KindSignIn:         "sign-in",
+	KindAddMethod:      "new sign-in method",
+	KindRemoveMethod:   "removal of a sign-in method",
+	KindTest:           "test of a sign-in method",
+	KindResync:         "bringing a token back into step",
+	KindSetPIN:         "PIN of a key",
+	KindReset:          "reset of a key",
+	KindUnblock:        "lifting all waits and blocks",
+	KindChangeToken:    "change of a token",
+	KindExportTokens:   "export of all tokens' seeds",
+	KindChangeVault:    "change of the vault's slots",
+	KindBackup:         "backup of everything, seeds included",
+	KindLost:           "removal of a lost sign-in method",
+	KindUnlock:         "opening the vault",
 	KindExportAccounts: "export of accounts with their secrets",
 }
 

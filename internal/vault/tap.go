@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -58,8 +59,8 @@ func (t *tapRecord) tap() Tap {
 
 // sound reports whether a key may be asked this.
 func (t *tapRecord) sound() bool {
-	printable := func(r rune) bool { return r > ' ' && r <= '~' }
-	return len(t.RPID) > 0 && len(t.RPID) <= maxRPID && !strings.ContainsFunc(t.RPID, func(r rune) bool { return !printable(r) }) &&
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	return len(t.RPID) > 0 && len(t.RPID) <= maxRPID && !strings.ContainsFunc(t.RPID, odd) &&
 		len(t.Credential) > 0 && len(t.Credential) <= maxCredential && len(t.Salt) == TapSaltSize &&
 		t.LockAfter >= int64(MinLockAfter/time.Second) && t.LockAfter <= int64(MaxLockAfter/time.Second)
 }
@@ -137,7 +138,7 @@ func (v *Vault) PrepareOpen(ctx context.Context, id string, given *secret.Secret
 		return nil, ErrNotFound
 	}
 	data, err := v.unseal(ctx, e.record, given, recs.head)
-	if err == errWrongKey {
+	if errors.Is(err, errWrongKey) {
 		err = ErrWrongTap
 	}
 	if err != nil {

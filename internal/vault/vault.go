@@ -210,8 +210,8 @@ func (v *Vault) make(ctx context.Context, locks int) error {
 }
 
 // Unlock opens the vault with what a person typed: a recovery key, if it reads as one, or a
-// passphrase. The caller wipes typed. On a vault that is open it tells
-// whether typed would open it; one that a tap has opened then locks by itself no more.
+// passphrase. The caller wipes typed. On a vault that is open it tells whether typed would open it; one
+// that a tap has opened then locks by itself no more.
 //
 // It fails with ErrNoSlot where no slot is a person's; with ErrTypo where typed opens nothing and reads
 // as a recovery key with a typing mistake; with ErrWrongSecret where it opens nothing; and with

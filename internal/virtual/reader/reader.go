@@ -1,8 +1,7 @@
 // Package reader runs a real pcscd with two virtual smart card readers (vsmartcard-vpcd) where nothing else can reach
 // it: in mount, network and process namespaces of its own, and, where it is not root's, a user namespace, with a /run
-// of its own. vpcd listens for its cards on every
-// address of the machine, and pcscd for its clients at one fixed path; in here both are out of everybody's way. No
-// root is needed.
+// of its own. vpcd listens for its cards on every address of the machine, and pcscd for its clients at one fixed path;
+// in here both are out of everybody's way. No root is needed.
 package reader
 
 import (
