@@ -52,8 +52,8 @@ func (b *Book) findBroken() {
 
 // brokenOff gives what was broken off, which the log is told once, but where the cards that were found have none of it.
 func (b *Book) brokenOff(ctx context.Context, found []card.Found) (all []error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.breaking.Lock()
+	defer b.breaking.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(b.broken)) {
 		was := b.broken[id]
 		clean := was.nowhere(id, found)
@@ -98,8 +98,8 @@ func (b *Book) begin(ctx context.Context, id string, n begun) (end func(err erro
 			err = b.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return addings.Delete(tx, []byte(id)) })
 		}
 		if err != nil {
-			b.mu.Lock()
-			defer b.mu.Unlock()
+			b.breaking.Lock()
+			defer b.breaking.Unlock()
 			b.broken[id] = broken{begun: n}
 		}
 	}, err
@@ -107,7 +107,7 @@ func (b *Book) begin(ctx context.Context, id string, n begun) (end func(err erro
 
 // mended forgets that adding an account was broken off: it was added now, or taken off.
 func (b *Book) mended(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.breaking.Lock()
+	defer b.breaking.Unlock()
 	delete(b.broken, id)
 }

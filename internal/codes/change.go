@@ -239,7 +239,7 @@ func (b *Book) Rename(ctx context.Context, id, issuer, name string) (string, err
 			if _, err = account.Rename(tx, id, issuer, name); err != nil {
 				return err
 			}
-			return b.Note(tx, kindRenameAccount, "renamed "+Account{Issuer: was.Issuer, Name: was.Name}.Title()+" to "+to)
+			return b.Note(tx, kindRenameAccount, "renamed "+inVault(was).Title()+" to "+to)
 		})
 	}
 	found, err := b.lookFor(ctx, on)
@@ -278,7 +278,7 @@ func (b *Book) Delete(ctx context.Context, id string) error {
 			if err := errors.Join(account.Delete(tx, id), setPin(tx, id, false)); err != nil {
 				return err
 			}
-			return b.Note(tx, kindDeleteAccount, "deleted "+Account{Issuer: a.Issuer, Name: a.Name}.Title())
+			return b.Note(tx, kindDeleteAccount, "deleted "+inVault(a).Title())
 		})
 	}
 	a := ykoath.ParseID(string(raw), oath.TOTP)

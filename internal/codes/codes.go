@@ -66,7 +66,9 @@ type Book struct {
 	mu     sync.Mutex
 	keys   map[card.ID]*secret.Secret // of cards that were unlocked, not by what the vault keeps
 	seen   map[card.ID]string         // the reader in which a card was last
-	broken map[string]broken          // by the id on cards
+
+	breaking sync.Mutex        // guards broken, and is held while the log is told
+	broken   map[string]broken // by the id on cards
 }
 
 // Open makes a Book.
@@ -243,6 +245,15 @@ func onCard(f card.Found, a card.Account) Account {
 	return e
 }
 
+func inVault(a account.Account) Account {
+	return Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period}
+}
+
+// ends is when a TOTP code of now does.
+func ends(now time.Time, period int) time.Time {
+	return time.Unix((now.Unix()/int64(period)+1)*int64(period), 0)
+}
+
 // vaultAccounts gives the vault's accounts, and why they have no codes.
 func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, err error) {
 	now := b.Now()
@@ -253,7 +264,7 @@ func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, 
 			return err
 		}
 		for _, a := range all {
-			e := Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period}
+			e := inVault(a)
 			if fit(e, query) == 0 {
 				continue
 			}
@@ -267,7 +278,7 @@ func (b *Book) vaultAccounts(query string, codes bool) (out []Account, problem, 
 				if e.Code, err = codeOf(tx, sealer, a, now, 0); err != nil {
 					return err
 				}
-				e.Until = time.Unix((now.Unix()/int64(a.Period)+1)*int64(a.Period), 0)
+				e.Until = ends(now, a.Period)
 			}
 			out = append(out, e)
 		}
@@ -321,15 +332,16 @@ func (b *Book) Code(ctx context.Context, id string, waiting func(Account)) (Acco
 		if code, err = codeOf(tx, sealer, a, now, counter); err != nil {
 			return err
 		}
-		return b.Note(tx, kindCodes, "showed the code of "+Account{Issuer: a.Issuer, Name: a.Name}.Title())
+		return b.Note(tx, kindCodes, "showed the code of "+inVault(a).Title())
 	})
 	if err != nil {
 		code.Wipe()
 		return Account{}, err
 	}
-	e := Account{ID: a.ID, Where: Vault, Issuer: a.Issuer, Name: a.Name, Kind: a.Kind, Period: a.Period, Code: code}
+	e := inVault(a)
+	e.Code = code
 	if a.Kind == oath.TOTP {
-		e.Until = time.Unix((now.Unix()/int64(a.Period)+1)*int64(a.Period), 0)
+		e.Until = ends(now, a.Period)
 	}
 	return e, nil
 }

@@ -66,14 +66,18 @@ func named(a Account, words []string) int {
 // closest keeps the accounts that fit query best, and wipes the codes of all others.
 func closest(all []Account, query string) []Account {
 	best := 0
+	var kept []Account
 	for _, a := range all {
-		best = max(best, fit(a, query))
-	}
-	return slices.DeleteFunc(all, func(a Account) bool {
-		worse := fit(a, query) < best
-		if worse {
+		how := fit(a, query)
+		if how > best {
+			Listing{Accounts: kept}.wipe()
+			best, kept = how, nil
+		}
+		if how == best {
+			kept = append(kept, a)
+		} else {
 			a.Code.Wipe()
 		}
-		return worse
-	})
+	}
+	return kept
 }
