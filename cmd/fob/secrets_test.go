@@ -219,23 +219,12 @@ func TestExportAccountsTerminal(t *testing.T) {
 {"ids":["x"]}
 `
 	x := onTerminal(t, tape, "accounts", "export", "--out", file)
-	x.sees("New passphrase for the export: ")
-	x.types("correct horse\r")
-	x.sees("The passphrase again: ")
-	x.types("correct horse\r")
+	x.choosesPassphrase("the export")
 	hides(t, x.sees("Wrote 2 accounts"), "horse")
 	x.ends(0)
 
 	t.Run("is opened by age itself", func(t *testing.T) {
-		if _, err := exec.LookPath("age"); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-		x := runOnTerminal(t, &standIn{}, exec.Command("age", "-d", file))
-		x.sees("(?i)passphrase")
-		x.types("correct horse\r")
+		x := openedByAge(t, file)
 		x.sees(`otpauth://totp/Site:a%3Ab\?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Site&algorithm=SHA256&digits=8&period=60\r\n` +
 			`otpauth://hotp/%C3%BC\?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=SHA1&digits=6&counter=7\r\n`)
 		x.ends(0)
@@ -287,23 +276,12 @@ func TestBackupTerminal(t *testing.T) {
 {"made":"2026-01-02T03:04:05Z","methods":1,"tokens":0}
 `
 	x := onTerminal(t, tape, "vault", "backup", "--out", file)
-	x.sees("New passphrase for the backup: ")
-	x.types("correct horse\r")
-	x.sees("The passphrase again: ")
-	x.types("correct horse\r")
+	x.choosesPassphrase("the backup")
 	hides(t, x.sees("Wrote a backup"), "horse")
 	x.ends(0)
 
 	t.Run("is opened by age itself", func(t *testing.T) {
-		if _, err := exec.LookPath("age"); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-		x := runOnTerminal(t, &standIn{}, exec.Command("age", "-d", file))
-		x.sees("(?i)passphrase")
-		x.types("correct horse\r")
+		x := openedByAge(t, file)
 		x.sees(`{"backup":{"format":1,"made":"2026-01-02T03:04:05Z","schema":2,"instance":"i1","data_key":"AQID","records":1}}\r\n` +
 			`{"record":{"bucket":"a","key":"aw==","value":"dg=="}}\r\n{"end":true}\r\n`)
 		x.ends(0)
@@ -442,4 +420,28 @@ func await(t *testing.T, c <-chan string) string {
 		t.Fatal("waited in vain")
 		return ""
 	}
+}
+
+// choosesPassphrase types a new passphrase, as often as it is asked for.
+func (x *terminal) choosesPassphrase(of string) {
+	x.t.Helper()
+	x.sees("New passphrase for " + of + ": ")
+	x.types("correct horse\r")
+	x.sees("The passphrase again: ")
+	x.types("correct horse\r")
+}
+
+// openedByAge is Debian's age, which nobody here wrote, at a terminal where that passphrase was typed.
+func openedByAge(t *testing.T, file string) *terminal {
+	t.Helper()
+	if _, err := exec.LookPath("age"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	x := runOnTerminal(t, &standIn{}, exec.Command("age", "-d", file))
+	x.sees("(?i)passphrase")
+	x.types("correct horse\r")
+	return x
 }
